@@ -1,0 +1,1 @@
+"""The SpliceBERT network: tokenizer, encoder, checkpoints, prediction and scores. Knows nothing of VCF."""

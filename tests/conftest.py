@@ -1,0 +1,28 @@
+"""What every test may use: the folder of the real data and tiny generated models."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def _data_folder() -> Path | None:
+    folder = os.environ.get("SBERT_VCF_DATA")
+    return Path(folder) if folder and Path(folder).is_dir() else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if _data_folder() is not None:
+        return
+    skip = pytest.mark.skip(reason="real data not here: set SBERT_VCF_DATA to their folder")
+    for item in items:
+        if "real_data" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of the real data; only for tests marked `real_data`."""
+    folder = _data_folder()
+    assert folder is not None
+    return folder

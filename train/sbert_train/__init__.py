@@ -1,0 +1,1 @@
+"""Pretraining and fine-tuning of SpliceBERT-like models. Knows nothing of VCF."""
