@@ -1,0 +1,121 @@
+"""Where the network runs: device, precision, CPU threads and how many windows go together."""
+
+import math
+import os
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from sbert_model.errors import DeviceError
+
+PRECISIONS: Final = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUP = Path("/proc/self/cgroup")
+
+
+def select_device(name: str = "auto") -> torch.device:
+    """The device called `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; auto takes CUDA, then MPS, then the CPU.
+
+    Raises DeviceError for a device that is not there.
+    """
+    available = available_devices()
+    if name == "auto":
+        name = next(device for device in ("cuda:0", "mps", "cpu") if device in available)
+    wanted = "cuda:0" if name == "cuda" else name
+    if wanted not in available:
+        raise DeviceError(
+            f"device {name!r} is not available: PyTorch {torch.__version__} finds {', '.join(available)} on this "
+            "machine; choose one of these or auto"
+        )
+    return torch.device(wanted)
+
+
+def available_devices() -> list[str]:
+    """Names of the devices that PyTorch can use here, the CPU first."""
+    devices = ["cpu"]
+    if torch.cuda.is_available():
+        devices += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    return devices
+
+
+def resolve_precision(name: str, device: torch.device) -> torch.dtype:
+    """The number format of the forward pass: `auto`, `float32`, `float16` or `bfloat16`.
+
+    auto is float32 on every device: KL-context sums the logarithms of divergences of 1e-6…1e-5, which half precision
+    does not resolve. For the same reason float32 is made to mean float32, not TF32.
+    Raises DeviceError for a precision that is unknown or that the device lacks.
+    """
+    if name != "auto" and name not in PRECISIONS:
+        raise DeviceError(f"unknown precision {name!r}; choose auto or one of {', '.join(PRECISIONS)}")
+    if name == "bfloat16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise DeviceError(f"{torch.cuda.get_device_name(device)} has no bfloat16; choose float32")
+    torch.set_float32_matmul_precision("highest")
+    return PRECISIONS["float32" if name == "auto" else name]
+
+
+def windows_per_pass(device: torch.device) -> int:
+    """How many windows make one forward pass, always the same number on a device (see sbert_model.predict).
+
+    One window of 1,026 tokens keeps a CPU busy, more of them only leave its caches; a GPU needs several.
+    """
+    return 1 if device.type == "cpu" else 16
+
+
+def default_batch_size(device: torch.device) -> int:
+    """How many windows to hand to a Predictor at once, so that few passes run part-filled."""
+    return 8 * windows_per_pass(device)
+
+
+def use_cpu_threads(threads: int | None = None) -> int:
+    """Let PyTorch use this many CPU threads, by default all that the process may use; the number comes back."""
+    threads = threads or available_cores()
+    torch.set_num_threads(threads)
+    return threads
+
+
+def available_cores() -> int:
+    """CPU cores this process may use: its affinity, its container's quota and OMP_NUM_THREADS, whichever is least."""
+    # macOS has no affinity.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cgroup_quota()
+    if quota is not None:
+        cores = min(cores, math.ceil(quota))
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal():
+        cores = min(cores, int(asked))
+    return max(cores, 1)
+
+
+def cgroup_quota(root: Path = _CGROUPS, own: Path = _OWN_CGROUP) -> float | None:
+    """CPU quota of the process in cores, or None where its cgroups (version 2, else 1) set none."""
+    quotas = [
+        quota for folder in _cgroup_folders(root, own) if (quota := _ratio(_words(folder / "cpu.max"))) is not None
+    ]
+    cpu = root / "cpu"
+    version1 = _ratio(_words(cpu / "cpu.cfs_quota_us") + _words(cpu / "cpu.cfs_period_us"))
+    return min(quotas, default=version1)
+
+
+def _cgroup_folders(root: Path, own: Path) -> list[Path]:
+    """The process's version 2 cgroup and those above it: the least of their quotas holds."""
+    lines = _words(own)
+    group = Path(next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), ""))
+    return [root / group, *(root / parent for parent in group.parents)]
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except OSError:
+        # Quotas are a hint: where they cannot be read, there are none to keep to.
+        return []
+
+
+def _ratio(words: list[str]) -> float | None:
+    """Quota over period; `max` and -1 mean no limit."""
+    if len(words) != 2 or not all(word.isdecimal() and int(word) for word in words):
+        return None
+    return int(words[0]) / int(words[1])

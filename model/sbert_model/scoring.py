@@ -1,0 +1,68 @@
+"""Scores of a variant from log-probabilities, as pure functions in float64.
+
+Source: Chen et al. 2024, "Self-supervised learning on millions of primary RNA sequences from 72 vertebrates improves
+sequence-based RNA splicing prediction", Briefings in Bioinformatics 25(3), bbae163, section "Assessing the impact of
+genetic variants using KL divergence", and the code published with it.
+"""
+
+import math
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sbert_model.tokenizer import NUCLEOTIDES
+
+Floats = npt.NDArray[np.float64]
+
+FLANK: Final = 100
+"""Bases on either side of the allele that KL-context looks at."""
+PROBABILITY_FLOOR: Final = 1e-6
+"""Probabilities are clipped to [1e-6, 1]."""
+KL_FLOOR: Final = 1e-6
+"""Mean divergences below it count as this, in nats."""
+KL_CONTEXT_FLOOR: Final = FLANK * math.log(KL_FLOOR)
+"""KL-context of a variant that changes nothing: −1381.55 nats."""
+
+
+def kl_divergence(logp_alt: npt.ArrayLike, logp_ref: npt.ArrayLike) -> Floats:
+    """KL(i) = Σ_x p_alt(x) ln(p_alt(x) / p_ref(x)) in nats, shape (…,), from log-probabilities (…, classes).
+
+    Source: Chen et al. 2024, section "Assessing the impact of genetic variants using KL divergence". Probabilities are
+    clipped to [1e-6, 1] first, which bounds every ratio; clipped ones need not sum to 1, so that a divergence can come
+    out as much as 3e-6 below zero.
+    """
+    alt = _clip(logp_alt)  # (…, classes)
+    ref = _clip(logp_ref)  # (…, classes)
+    divergence: Floats = np.sum(np.exp(alt) * (alt - ref), axis=-1)  # (…,)
+    return divergence
+
+
+def _clip(log_probs: npt.ArrayLike) -> Floats:
+    return np.clip(np.asarray(log_probs, dtype=np.float64), math.log(PROBABILITY_FLOOR), 0.0)
+
+
+def kl_context(kl_left: npt.ArrayLike, kl_right: npt.ArrayLike) -> float:
+    """KL-context in nats: Σ_{d=1..100} ln(max((KL(left d) + KL(right d)) / 2, 1e-6)); higher = more disruptive.
+
+    Both arrays are (100,) and run outward from the allele: element 0 is d = 1. The allele itself is left out.
+    Source: Chen et al. 2024, section "Assessing the impact of genetic variants using KL divergence".
+    Raises ValueError for flanks of another length.
+    """
+    left = np.asarray(kl_left, dtype=np.float64)
+    right = np.asarray(kl_right, dtype=np.float64)
+    if left.shape != (FLANK,) or right.shape != (FLANK,):
+        raise ValueError(f"flanks of {left.shape} and {right.shape}, expected ({FLANK},) each")
+    return float(np.log(np.maximum((left + right) / 2, KL_FLOOR)).sum())
+
+
+def delta_probability(log_probs: npt.ArrayLike, ref_index: int, alt_index: int) -> float:
+    """p(alt) − p(ref) at the masked position, −1…1, from its log-probabilities (4,) over A, C, G, T.
+
+    Indices are positions in this order: 0 = A … 3 = T. Source: Chen et al. 2024, same section as KL-context.
+    Raises ValueError for another shape.
+    """
+    values = np.asarray(log_probs, dtype=np.float64)
+    if values.shape != (len(NUCLEOTIDES),):
+        raise ValueError(f"log-probabilities of shape {values.shape}, expected ({len(NUCLEOTIDES)},)")
+    return float(np.exp(values[alt_index]) - np.exp(values[ref_index]))

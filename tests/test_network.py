@@ -1,0 +1,157 @@
+"""The network's logits are those of transformers' BERT, tensor names and all."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from sbert_model.errors import ModelError
+from sbert_model.network import BertConfig, MaskedLM, TokenClassifier
+from sbert_model.tokenizer import CLS, PAD, SEP
+from tests.models import config_dict, randomise, tiny_config
+
+TOLERANCE = 1e-5
+PUBLISHED = ["SpliceBERT.1024nt", "SpliceBERT.510nt", "SpliceBERT-human.510nt"]
+
+
+def reference_masked_lm(config: dict[str, object], seed: int = 0) -> torch.nn.Module:
+    """transformers' own network with the weights it starts training from."""
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(seed)
+    network = transformers.BertForMaskedLM(transformers.BertConfig(**config))
+    assert isinstance(network, torch.nn.Module)
+    return network.eval()
+
+
+def reference_logits(network: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        logits = network(input_ids=ids, attention_mask=(ids != PAD).long()).logits
+    assert isinstance(logits, torch.Tensor)
+    return logits
+
+
+def random_ids(rows: int, length: int) -> torch.Tensor:
+    """`[CLS] nucleotides [SEP]`, with N among them."""
+    ids = torch.randint(5, 10, (rows, length), generator=torch.Generator().manual_seed(1))
+    ids[:, 0], ids[:, -1] = CLS, SEP
+    return ids
+
+
+def pad(ids: torch.Tensor) -> torch.Tensor:
+    """The same rows, the first one shortened by three tokens."""
+    padded = ids.clone()
+    padded[0, -4:] = torch.tensor([SEP, PAD, PAD, PAD])
+    return padded
+
+
+def logits_of(network: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        logits = network(ids)
+    assert isinstance(logits, torch.Tensor)
+    return logits
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_masked_lm_equals_transformers(padded: bool) -> None:
+    config = tiny_config(hidden=32, layers=3, heads=4, max_nt=40)
+    reference = reference_masked_lm(config_dict(config, "BertForMaskedLM"))
+    network = MaskedLM(config).eval()
+    randomise(network, scale=0.5)
+    # Strict in both directions: not one name is missing, not one is left over.
+    reference.load_state_dict(network.state_dict(), strict=True)
+    network.load_state_dict(reference.state_dict(), strict=True)
+    ids = pad(random_ids(3, 42)) if padded else random_ids(3, 42)
+    expected, logits = reference_logits(reference, ids), logits_of(network, ids)
+    assert logits.shape == (3, 42, 10)
+    real = ids != PAD
+    assert expected[real].std() > 0.1
+    torch.testing.assert_close(logits[real], expected[real], rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("labels", [2, 3])
+def test_token_classifier_equals_transformers(labels: int) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = tiny_config(max_nt=40, labels=labels)
+    values = config_dict(config, "BertForTokenClassification")
+    reference = transformers.BertForTokenClassification(transformers.BertConfig(**values)).eval()
+    network = TokenClassifier(config).eval()
+    randomise(network, scale=0.5)
+    reference.load_state_dict(network.state_dict(), strict=True)
+    network.load_state_dict(reference.state_dict(), strict=True)
+    ids = random_ids(2, 42)
+    logits = logits_of(network, ids)
+    assert logits.shape == (2, 42, labels)
+    torch.testing.assert_close(logits, reference_logits(reference, ids), rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_configurations_equal_transformers(name: str, data: Path) -> None:
+    values = json.loads((data / "splicebert_config" / name / "config.json").read_text())
+    reference = reference_masked_lm(values)
+    network = MaskedLM(BertConfig.from_dict(values)).eval()
+    network.load_state_dict(reference.state_dict(), strict=True)
+    full = random_ids(1, network.config.max_position_embeddings)
+    short = pad(random_ids(2, 60))
+    for ids in (full, short):
+        real = ids != PAD
+        expected = reference_logits(reference, ids)[real]
+        torch.testing.assert_close(logits_of(network, ids)[real], expected, rtol=0, atol=TOLERANCE)
+
+
+def test_padding_does_not_reach_the_sequence() -> None:
+    network = MaskedLM(tiny_config(max_nt=40)).eval()
+    randomise(network)
+    alone = random_ids(1, 20)
+    padded = torch.cat([alone, torch.full((1, 10), PAD)], dim=1)
+    torch.testing.assert_close(logits_of(network, padded)[:, :20], logits_of(network, alone), rtol=0, atol=TOLERANCE)
+
+
+def test_predictions_depend_on_context() -> None:
+    network = MaskedLM(tiny_config(max_nt=40)).eval()
+    randomise(network)
+    ids = random_ids(1, 42)
+    changed = ids.clone()
+    changed[0, 10] = 6 if ids[0, 10] != 6 else 7
+    assert (logits_of(network, ids) - logits_of(network, changed))[0, 30].abs().max() > 1e-4
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("name", "nucleotides"), list(zip(PUBLISHED, (1024, 510, 510), strict=True)))
+def test_published_configurations_are_read(name: str, nucleotides: int, data: Path) -> None:
+    config = BertConfig.from_dict(json.loads((data / "splicebert_config" / name / "config.json").read_text()))
+    assert (config.hidden_size, config.num_hidden_layers, config.num_attention_heads) == (512, 6, 16)
+    assert config.intermediate_size == 2048
+    assert config.layer_norm_eps == 1e-12
+    assert config.max_nucleotides == nucleotides
+
+
+def test_config_reads_what_a_model_folder_says_and_ignores_the_rest() -> None:
+    config = tiny_config(hidden=16, layers=1, heads=2, max_nt=100, labels=3)
+    values = config_dict(config, "BertForTokenClassification") | {"use_cache": True, "dtype": "float16"}
+    assert BertConfig.from_dict(values) == config
+    for key in ("id2label", "label2id", "type_vocab_size", "position_embedding_type"):
+        del values[key]
+    assert BertConfig.from_dict(values).num_labels == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hidden_act": "relu"}, "hidden_act is 'relu', a SpliceBERT model has 'gelu'"),
+        ({"position_embedding_type": "relative_key"}, "position_embedding_type is 'relative_key'"),
+        ({"vocab_size": 4101}, "vocab_size is 4101, a SpliceBERT model has 10"),
+        ({"model_type": "roberta"}, "model_type is 'roberta', a SpliceBERT model has 'bert'"),
+        ({"is_decoder": True}, "is_decoder is True"),
+        ({"hidden_size": None}, "hidden_size is None, expected a positive whole number"),
+        ({"num_hidden_layers": "6"}, "num_hidden_layers is '6'"),
+        ({"num_attention_heads": 5}, "hidden_size 32 is no multiple of its 5 heads"),
+        ({"max_position_embeddings": 2}, "max_position_embeddings 2 leaves no room"),
+        ({"layer_norm_eps": 0}, "layer_norm_eps is 0, expected a positive number"),
+    ],
+)
+def test_configurations_of_other_networks_are_refused(change: dict[str, object], message: str) -> None:
+    values = config_dict(tiny_config(), "BertForMaskedLM") | change
+    with pytest.raises(ModelError, match=message):
+        BertConfig.from_dict(values)
