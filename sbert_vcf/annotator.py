@@ -1,0 +1,204 @@
+"""The path from alleles to scores: windows, one pass of the model per window, KL-context."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sbert_model.checkpoint import Checkpoint, load_masked_lm
+from sbert_model.contigs import read_aliases
+from sbert_model.device import default_batch_size, resolve_precision, select_device
+from sbert_model.errors import ModelError
+from sbert_model.network import MaskedLM
+from sbert_model.predict import Predictor
+from sbert_model.registry import resolve
+from sbert_model.scoring import FLANK, delta_probability, kl_context, kl_divergence
+from sbert_model.tokenizer import NUCLEOTIDES, N, encode
+from sbert_vcf.consequence import ConsequenceField
+from sbert_vcf.genes import Genes
+from sbert_vcf.notices import LOGGER, Notices
+from sbert_vcf.options import ScoringOptions, find_model, find_reference
+from sbert_vcf.reference import Reference
+from sbert_vcf.results import AlleleResult, GeneScore
+from sbert_vcf.strand import Placement, Site, StrandSource
+from sbert_vcf.variant import Allele, Status, Variant, left_align, trim, unscorable
+from sbert_vcf.windows import WindowPair, build_windows, fits, flank_status
+
+LARGEST_WINDOW = 1024
+LogProbs = npt.NDArray[np.float64]
+
+
+class _Planned(NamedTuple):
+    """An allele that has windows to be read: one pair per strand among its placements."""
+
+    allele: Allele
+    placements: list[Placement]
+    windows: dict[str, WindowPair]
+
+
+class Annotator:
+    """Scores the ALT alleles of sites against one reference with one model. Use as a context manager.
+
+    batch_size: how many windows are gathered before the model runs. strand: a mode of --strand; field: the consequence
+    field of the sites, if they carry one; delta: also compute p(alt) - p(ref) at the masked position, one more pass for
+    each single-nucleotide substitution.
+    """
+
+    def __init__(
+        self,
+        reference: Reference,
+        predictor: Predictor,
+        model: Checkpoint[MaskedLM],
+        *,
+        batch_size: int | None = None,
+        strand: str = "auto",
+        field: ConsequenceField | None = None,
+        genes: Genes | None = None,
+        delta: bool = False,
+        notices: Notices | None = None,
+    ) -> None:
+        self.reference = reference
+        self.predictor = predictor
+        self.model = model
+        self.window = min(LARGEST_WINDOW, model.config.max_nucleotides)
+        if self.window < 2 * FLANK + 2:
+            raise ModelError(f"{model.name}: reads {self.window} nt; KL-context needs at least {2 * FLANK + 2}")
+        self.batch_size = batch_size or default_batch_size(predictor.device)
+        self.delta = delta
+        self.strands = StrandSource(strand, field, genes, notices or Notices())
+
+    @classmethod
+    def open(
+        cls,
+        options: ScoringOptions,
+        *,
+        field: ConsequenceField | None = None,
+        header_reference: str | None = None,
+        notices: Notices | None = None,
+    ) -> "Annotator":
+        """Open what `options` names: reference, genes and model, the model on its device.
+
+        field: the consequence field that sites will carry; header_reference: the FASTA that a VCF header names.
+        Raises SbertError subclasses for whatever is missing or broken.
+        """
+        device = select_device(options.device)
+        dtype = resolve_precision(options.precision, device)
+        aliases = read_aliases(Path(options.alias)) if options.alias else []
+        reference = Reference(find_reference(options.reference, header_reference), aliases)
+        genes = Genes.open(Path(options.genes), aliases) if options.genes else None
+        name = find_model(options.model)
+        model = load_masked_lm(resolve(name), name)
+        LOGGER.info("model: %s (sha256 %s…), %s on %s", name, model.sha256[:12], str(dtype).split(".")[1], device)
+        return cls(
+            reference,
+            Predictor(model.network, device, dtype),
+            model,
+            batch_size=options.batch_size,
+            strand=options.strand,
+            field=field,
+            genes=genes,
+            delta=options.delta,
+            notices=notices,
+        )
+
+    def __enter__(self) -> "Annotator":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.reference.__exit__(kind, error, trace)
+
+    def score(self, variants: Iterable[Variant]) -> Iterator[AlleleResult]:
+        """Score variants, lazily and in order."""
+        sites = (Site(variant.contig, variant.start, variant.ref, (variant.alt,)) for variant in variants)
+        while chunk := list(islice(sites, self.batch_size)):
+            for results in self.score_sites(chunk):
+                yield results[0]
+
+    def score_sites(self, sites: Sequence[Site]) -> list[tuple[AlleleResult, ...]]:
+        """Score every ALT of every site; results in the order of the sites and their ALTs."""
+        plans = [[self._plan(site, index) for index in range(len(site.alts))] for site in sites]
+        log_probs = self._read([plan for plans_of_site in plans for plan in plans_of_site])
+        return [
+            tuple(self._result(alt, number, plan, log_probs) for number, (alt, plan) in enumerate(pairs, 1))
+            for pairs in (
+                zip(site.alts, site_plans, strict=True) for site, site_plans in zip(sites, plans, strict=True)
+            )
+        ]
+
+    def _plan(self, site: Site, index: int) -> _Planned | Status:
+        alt = site.alts[index]
+        allele = unscorable(site.ref, alt) or self._normalized(site, alt)
+        if isinstance(allele, Status):
+            return allele
+        status = flank_status(allele, self.reference)
+        if status is not None:
+            return status
+        placements = self.strands.placements(site, index, allele)
+        if not placements:
+            return Status.NO_GENE
+        strands = dict.fromkeys(placement.strand for placement in placements)
+        windows = {strand: build_windows(allele, strand, self.reference, self.window) for strand in strands}
+        return _Planned(allele, placements, windows)
+
+    def _normalized(self, site: Site, alt: str) -> Allele | Status:
+        contig = self.reference.contig(site.contig)
+        if contig is None:
+            return Status.CONTIG_MISSING
+        end = site.start + len(site.ref)
+        if site.start < 0 or end > self.reference.contigs[contig]:
+            return Status.CONTIG_END
+        there = self.reference.ids(contig, site.start, end)
+        if ((there != encode(site.ref)) & (there != N)).any():
+            return Status.REF_MISMATCH
+        allele = trim(contig, site.start, site.ref, alt)
+        if not fits(allele, self.window):
+            return Status.TOO_LONG
+        return left_align(allele, self.reference.letters)
+
+    def _read(self, plans: Sequence[_Planned | Status]) -> dict[bytes, LogProbs]:
+        """Read every distinct window once; returns the log-probabilities (W, 4) by the window's bytes."""
+        windows = {}
+        for plan in plans:
+            if isinstance(plan, Status):
+                continue
+            for pair in plan.windows.values():
+                masked = (pair.masked(),) if self._has_delta(plan.allele) else ()
+                for ids in (pair.reference, pair.alternate, *masked):
+                    windows[ids.tobytes()] = ids
+        return dict(zip(windows, self.predictor.log_probs(list(windows.values())), strict=True))
+
+    def _result(self, alt: str, number: int, plan: _Planned | Status, log_probs: dict[bytes, LogProbs]) -> AlleleResult:
+        if isinstance(plan, Status):
+            return AlleleResult(alt, number, plan)
+        kl = {strand: _kl_context(pair, log_probs) for strand, pair in plan.windows.items()}
+        delta = {
+            strand: _delta(pair, log_probs) if self._has_delta(plan.allele) else None
+            for strand, pair in plan.windows.items()
+        }
+        scores = tuple(GeneScore(place, kl[place.strand], delta[place.strand]) for place in plan.placements)
+        return AlleleResult(alt, number, Status.OK, scores, plan.allele)
+
+    def _has_delta(self, allele: Allele) -> bool:
+        return self.delta and allele.end - allele.start == len(allele.alt) == 1
+
+
+def _delta(pair: WindowPair, log_probs: dict[bytes, LogProbs]) -> float:
+    masked = log_probs[pair.masked().tobytes()][pair.centre]  # (4,)
+    ref, alt = (NUCLEOTIDES.index(ids[pair.centre]) for ids in (pair.reference, pair.alternate))
+    return delta_probability(masked, ref, alt)
+
+
+def _kl_context(pair: WindowPair, log_probs: dict[bytes, LogProbs]) -> float:
+    reference = log_probs[pair.reference.tobytes()]  # (W, 4)
+    alternate = log_probs[pair.alternate.tobytes()]  # (W, 4)
+    left, right = (
+        kl_divergence(alternate[alt_flank], reference[ref_flank])  # (100,)
+        for alt_flank, ref_flank in zip(pair.alternate_flanks, pair.reference_flanks, strict=True)
+    )
+    return kl_context(left, right)

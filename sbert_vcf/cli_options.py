@@ -1,0 +1,53 @@
+"""Options that `annotate` and `score` share."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+STRANDS = ("auto", "csq", "genes", "both", "+", "-")
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_SCORING = (
+    click.option("-r", "--reference", metavar="FASTA", help="Reference genome, plain or bgzipped."),
+    click.option("-g", "--genes", metavar="GTF", help="Genes (GTF or GFF3) that tell strands and exons."),
+    click.option("-m", "--model", metavar="NAME", help="A model of `sbert-vcf models list`, or a model folder."),
+    click.option(
+        "--strand",
+        type=click.Choice(STRANDS),
+        default="auto",
+        show_default=True,
+        help="Where the strand comes from: auto = CSQ, else --genes, else both strands.",
+    ),
+    click.option("--alias", metavar="TSV", help="Two tab-separated names of one contig a line."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
+    click.option(
+        "--precision",
+        type=click.Choice(["auto", "float32", "float16", "bfloat16"]),
+        default="auto",
+        show_default=True,
+        help="auto is float32: half precision ruins KL-context.",
+    ),
+    click.option(
+        "--batch-size", type=click.IntRange(min=1), metavar="N", help="Alleles gathered for the model at a time."
+    ),
+    click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads; default: all it may use."),
+    click.option("--delta", is_flag=True, help="Also p(alt) - p(ref) at the masked position (one more pass per SNV)."),
+)
+
+
+def scoring_options(command: _Command) -> _Command:
+    """Add the options that choose reference, genes, model, strand and device."""
+    for option in reversed(_SCORING):
+        command = option(command)
+    return command
+
+
+def verbosity_options(command: _Command) -> _Command:
+    """Add -q and -v."""
+    for option in (
+        click.option("-v", "--verbose", is_flag=True, help="Say more on stderr."),
+        click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors on stderr."),
+    ):
+        command = option(command)
+    return command

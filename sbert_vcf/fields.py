@@ -1,0 +1,109 @@
+"""What is written into INFO: the one table of fields, their header lines and their values."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from sbert_vcf.results import AlleleResult, GeneScore
+from sbert_vcf.variant import Status
+
+
+class InfoField(NamedTuple):
+    """One INFO field with one value per ALT: its header declaration and the value of a result."""
+
+    id: str
+    type: str
+    description: str
+    value: Callable[[AlleleResult], float | str | None]
+
+
+class PackedColumn(NamedTuple):
+    """One column of the packed field, with a value per ALT and gene."""
+
+    name: str
+    value: Callable[[AlleleResult, GeneScore], float | str | None]
+
+
+DELTA_ID = "SBERT_DELTA"
+FIELDS = (
+    InfoField(
+        "SBERT_KL",
+        "Float",
+        "KL-context: log divergence between SpliceBERT's predictions with and without the allele, summed over 100 "
+        "flanking positions (nats; higher = more disruptive; floor -1381.55); maximum over strands",
+        lambda result: result.kl,
+    ),
+    InfoField(
+        DELTA_ID,
+        "Float",
+        "SpliceBERT probability of the ALT base minus that of the REF base at the masked position; single-nucleotide "
+        "substitutions only; of largest magnitude over strands",
+        lambda result: result.delta,
+    ),
+    InfoField(
+        "SBERT_STATUS",
+        "String",
+        "OK, or why this ALT has no score: "
+        + " ".join(status.value for status in Status if status not in (Status.OK, Status.NO_ALT)),
+        lambda result: result.status.value,
+    ),
+)
+
+PACKED_ID = "SBERT"
+PACKED_COLUMNS = (
+    PackedColumn("Allele", lambda result, score: result.alt),
+    PackedColumn("ALLELE_NUM", lambda result, score: str(result.number)),
+    PackedColumn("Consequence", lambda result, score: score.placement.consequence),
+    PackedColumn("SYMBOL", lambda result, score: score.placement.symbol),
+    PackedColumn("Gene", lambda result, score: score.placement.gene),
+    PackedColumn("Feature", lambda result, score: score.placement.feature),
+    PackedColumn("STRAND", lambda result, score: "1" if score.placement.strand == "+" else "-1"),
+    PackedColumn("STRAND_SOURCE", lambda result, score: score.placement.source),
+    PackedColumn("KL", lambda result, score: score.kl),
+)
+
+OUR_IDS = frozenset([PACKED_ID, *(field.id for field in FIELDS)])
+
+# Characters with a meaning inside an INFO value or in the packed field (VCF 4.3, section 1.2).
+_ESCAPES = {ord(letter): f"%{ord(letter):02X}" for letter in " \t\r\n%,;=|"}
+
+
+def header_lines(delta: bool) -> list[str]:
+    """Return the ##INFO lines of the fields that are written; `delta`: with SBERT_DELTA."""
+    lines = [
+        f'##INFO=<ID={field.id},Number=A,Type={field.type},Description="{field.description}">'
+        for field in _written(delta)
+    ]
+    columns = "|".join(column.name for column in PACKED_COLUMNS)
+    lines.append(
+        f'##INFO=<ID={PACKED_ID},Number=.,Type=String,Description="SpliceBERT scores per ALT and gene. '
+        f'Format: {columns}">'
+    )
+    return lines
+
+
+def info_text(results: Sequence[AlleleResult], delta: bool) -> str:
+    """Return our part of a record's INFO column for the results of its ALTs, in ALT order."""
+    parts = [
+        f"{field.id}={','.join(text(field.value(result)) or '.' for result in results)}" for field in _written(delta)
+    ]
+    packed = [
+        "|".join(text(column.value(result, score)) for column in PACKED_COLUMNS)
+        for result in results
+        for score in result.scores
+    ]
+    if packed:
+        parts.append(f"{PACKED_ID}={','.join(packed)}")
+    return ";".join(parts)
+
+
+def _written(delta: bool) -> list[InfoField]:
+    return [field for field in FIELDS if delta or field.id != DELTA_ID]
+
+
+def text(value: float | str | None) -> str:
+    """Six significant digits, as htslib prints the 32-bit floats of BCF; text is percent-encoded; None is empty."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return value.replace("%", "\0").translate(_ESCAPES).replace("\0", "%")

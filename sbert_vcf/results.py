@@ -1,0 +1,36 @@
+"""What scoring an allele gives."""
+
+from dataclasses import dataclass
+
+from sbert_vcf.strand import Placement
+from sbert_vcf.variant import Allele, Status
+
+
+@dataclass(frozen=True, slots=True)
+class GeneScore:
+    """The scores of one allele on one gene's strand. kl in nats; delta is p(alt) - p(ref), substitutions only."""
+
+    placement: Placement
+    kl: float
+    delta: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlleleResult:
+    """One ALT (number counts from 1) with its status and a score per gene; `allele` is what was scored."""
+
+    alt: str
+    number: int
+    status: Status
+    scores: tuple[GeneScore, ...] = ()
+    allele: Allele | None = None
+
+    @property
+    def kl(self) -> float | None:
+        """KL-context in nats, the maximum over strands; None without a score."""
+        return max((score.kl for score in self.scores), default=None)
+
+    @property
+    def delta(self) -> float | None:
+        """p(alt) - p(ref) of the largest magnitude over strands; None when it was not asked for or has no meaning."""
+        return max((score.delta for score in self.scores if score.delta is not None), key=abs, default=None)

@@ -1,0 +1,139 @@
+"""From an allele to the genes and strands on which it is scored."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sbert_model.errors import InputError
+from sbert_vcf.consequence import ConsequenceField, Entry, entries_of_alt
+from sbert_vcf.genes import Gene, Genes
+from sbert_vcf.notices import Notices
+from sbert_vcf.variant import Allele
+
+STRAND_MODES = ("auto", "csq", "genes", "both", "+", "-")
+
+
+class Placement(NamedTuple):
+    """One gene (or bare strand) on which an allele is scored, and where that is known from."""
+
+    strand: str
+    source: str
+    consequence: str = ""
+    symbol: str = ""
+    gene: str = ""
+    feature: str = ""
+
+
+class Site(NamedTuple):
+    """What strand sources see of a record: its alleles and, where there is one, its consequence field's value."""
+
+    contig: str
+    start: int
+    ref: str
+    alts: tuple[str, ...]
+    consequences: str = ""
+
+
+class StrandSource:
+    """Finds the placements of an allele by the mode that --strand names (DESIGN: CSQ, then GTF, then both strands)."""
+
+    def __init__(self, mode: str, field: ConsequenceField | None, genes: Genes | None, notices: Notices) -> None:
+        """Check that what `mode` needs is there. Raises InputError otherwise."""
+        if mode == "genes" and genes is None:
+            raise InputError("--strand genes needs a gene annotation: name one with --genes")
+        if mode == "csq" and field is None:
+            raise InputError(
+                "--strand csq needs a consequence field (CSQ or ANN) in the header: run VEP, or --csq-field"
+            )
+        if mode == "csq" and field is not None and not field.has_strand and genes is None:
+            raise InputError(f"--strand csq: INFO {field.id} has no STRAND; run VEP with STRAND, or add --genes")
+        self.mode = mode
+        self._field = field if mode in ("auto", "csq") else None
+        self._genes = genes
+        self._notices = notices
+        if self._field is not None and not self._field.has_strand:
+            instead = "strands come from --genes by gene name" if genes else "it cannot tell the strand without --genes"
+            notices.warn("csq-strand", f"INFO {self._field.id} has no STRAND subfield: {instead}")
+            self._field = self._field if genes else None
+
+    @property
+    def description(self) -> str:
+        """Return the sources in use, in their order, for the output header."""
+        if self.mode in ("both", "+", "-"):
+            return self.mode
+        sources = [self._field.id] if self._field else []
+        if self._genes and self.mode != "csq":
+            sources.append(self._genes.path.name)
+        return "+".join(sources) or "both"
+
+    def placements(self, site: Site, index: int, allele: Allele) -> list[Placement]:
+        """Return the placements of ALT `index` of `site`; an empty list when it lies outside every gene."""
+        if self.mode in ("+", "-"):
+            return [Placement(self.mode, "option")]
+        if self.mode == "both":
+            return _both()
+        if self._field is not None and site.consequences:
+            found = self._from_consequences(site, index, allele)
+            if found or self.mode == "csq":
+                return found
+        if self._genes is not None and self.mode != "csq":
+            self._check_contig(allele.contig)
+            genes = self._genes.overlapping(allele.contig, allele.start, allele.end)
+            return [_of_gene(gene) for gene in genes]
+        return self._without_source(site)
+
+    def _without_source(self, site: Site) -> list[Placement]:
+        if self._field is None:
+            self._notices.warn("both", "no strand source (CSQ or --genes): every allele is scored on both strands")
+            return _both()
+        if site.consequences:
+            return []
+        where = f"{site.contig}:{site.start + 1}"
+        if self.mode == "csq":
+            self._notices.warn("no-csq", f"records without INFO {self._field.id} (first: {where}) get NO_GENE")
+            return []
+        self._notices.warn(
+            "no-csq",
+            f"records without INFO {self._field.id} (first: {where}) are scored on both strands; --genes would tell",
+        )
+        return _both()
+
+    def _from_consequences(self, site: Site, index: int, allele: Allele) -> list[Placement]:
+        assert self._field is not None
+        chosen: dict[tuple[str, str], tuple[Entry, Placement]] = {}
+        for entry in entries_of_alt(self._field.entries(site.consequences), site.ref, site.alts, index):
+            if not entry.in_transcript:
+                continue
+            for strand, source in self._strands(entry, allele):
+                key = (entry.gene or entry.symbol or entry.feature, strand)
+                if key not in chosen or (entry.preferred and not chosen[key][0].preferred):
+                    placement = Placement(strand, source, entry.consequence, entry.symbol, entry.gene, entry.feature)
+                    chosen[key] = (entry, placement)
+        return [placement for _, placement in chosen.values()]
+
+    def _strands(self, entry: Entry, allele: Allele) -> Sequence[tuple[str, str]]:
+        assert self._field is not None
+        if entry.strand:
+            return [(entry.strand, self._field.id)]
+        if self._genes is None:
+            return []
+        for name in (entry.feature, entry.gene, entry.symbol):
+            strands = self._genes.strands_by_name(allele.contig, name) if name else set()
+            if len(strands) == 1:
+                return [(strand, f"{self._field.id}+GTF") for strand in strands]
+        return []
+
+    def _check_contig(self, contig: str) -> None:
+        assert self._genes is not None
+        if not self._genes.has_contig(contig):
+            self._notices.warn(
+                "genes-contig",
+                f"{self._genes.path}: no genes on contig {contig} (nor perhaps on others): its alleles get NO_GENE",
+            )
+
+
+def _both() -> list[Placement]:
+    return [Placement("+", "both"), Placement("-", "both")]
+
+
+def _of_gene(gene: Gene) -> Placement:
+    return Placement(gene.strand, "GTF", "", gene.gene_name, gene.gene_id, gene.transcript_id)

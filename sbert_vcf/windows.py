@@ -1,0 +1,86 @@
+"""The two sequences that the model reads for one allele, and where the allele's flanks lie in them."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sbert_model.scoring import FLANK
+from sbert_model.tokenizer import MASK, Ids, encode, reverse_complement
+from sbert_vcf.reference import Reference
+from sbert_vcf.variant import Allele, Status
+
+Indices = npt.NDArray[np.intp]
+
+
+class Flanks(NamedTuple):
+    """Indices into a window of the bases at distance 1…100 from the allele's edges, each (100,)."""
+
+    left: Indices
+    right: Indices
+
+
+class WindowPair(NamedTuple):
+    """Reference and alternate window on the sense strand of one transcript, each (W,) uint8 token ids."""
+
+    reference: Ids
+    alternate: Ids
+    reference_flanks: Flanks
+    alternate_flanks: Flanks
+    centre: int
+
+    def masked(self) -> Ids:
+        """Return the reference window with the base at the allele's start masked, (W,)."""
+        ids: Ids = self.reference.copy()
+        ids[self.centre] = MASK
+        return ids
+
+
+def fits(allele: Allele, size: int) -> bool:
+    """Tell whether both windows of `size` nt have room for 100 flank bases to the right of the allele."""
+    return max(allele.end - allele.start, len(allele.alt)) + FLANK <= size - size // 2
+
+
+def flank_status(allele: Allele, reference: Reference) -> Status | None:
+    """Return CONTIG_END or GAP when a base of the allele or of its 200 flank bases is not there or not known."""
+    contig, start, end, _ = allele
+    if start - FLANK < 0 or end + FLANK > reference.contigs[contig]:
+        return Status.CONTIG_END
+    if reference.has_gap(contig, start - FLANK, end + FLANK):
+        return Status.GAP
+    return None
+
+
+def build_windows(allele: Allele, strand: str, reference: Reference, size: int) -> WindowPair:
+    """Lay a window of `size` nt that starts size // 2 bases before the allele, without and with the change.
+
+    The reference window depends on the allele's start alone, so that all alleles that start there share it.
+    strand: '+' or '-'; on '-' both windows are reverse complemented.
+    """
+    contig, start, end, alt = allele
+    half = size // 2
+    first = start - half
+    bases = reference.ids(contig, first, first + size + end - start)  # (size + deleted,)
+    ref_ids = bases[:size]  # (W,)
+    right = bases[half + end - start :]
+    alt_ids = np.concatenate((bases[:half], encode(alt), right))[:size]  # (W,)
+    ref_flanks = _flanks(half, end - start)
+    alt_flanks = _flanks(half, len(alt))
+    if strand == "+":
+        return WindowPair(ref_ids, alt_ids, ref_flanks, alt_flanks, half)
+    return WindowPair(
+        reverse_complement(ref_ids),
+        reverse_complement(alt_ids),
+        _mirrored(ref_flanks, size),
+        _mirrored(alt_flanks, size),
+        size - 1 - half,
+    )
+
+
+def _flanks(start: int, length: int) -> Flanks:
+    distance = np.arange(1, FLANK + 1)
+    return Flanks(start - distance, start + length + distance - 1)
+
+
+def _mirrored(flanks: Flanks, size: int) -> Flanks:
+    return Flanks(size - 1 - flanks.left, size - 1 - flanks.right)
