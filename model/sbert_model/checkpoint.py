@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import pickle
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,17 @@ _DECODER_WEIGHT = "cls.predictions.decoder.weight"
 _DECODER_BIAS = "cls.predictions.decoder.bias"
 _HEAD_BIAS = "cls.predictions.bias"
 # What unpickling raises on a damaged file.
-_BROKEN_PICKLE = (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError)
+_BROKEN_PICKLE = (
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    OverflowError,
+    struct.error,
+)
 
 
 @dataclass(frozen=True)
@@ -124,7 +135,7 @@ def _parse_safetensors(path: Path, data: bytes) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(data)
     except (SafetensorError, KeyError, ValueError) as error:
-        raise ModelError(f"{path}: broken or incomplete ({_one_line(error)}); fetch the file again") from error
+        raise ModelError(f"{path}: broken or incomplete; fetch the file again") from error
 
 
 def _parse_pickle(path: Path, data: bytes) -> dict[str, Tensor]:
@@ -139,15 +150,12 @@ def _parse_pickle(path: Path, data: bytes) -> dict[str, Tensor]:
             "get the model as model.safetensors"
         ) from error
     except _BROKEN_PICKLE as error:
-        raise ModelError(f"{path}: broken or incomplete ({_one_line(error)}); fetch the file again") from error
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ModelError(f"{path}: broken or incomplete; fetch the file again") from error
+    if not isinstance(content, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    ):
         raise ModelError(f"{path}: holds something other than a table of named tensors")
     return dict(content)
-
-
-def _one_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _with_current_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
