@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+# The models of the tests are tiny: a second thread only waits for the first, long on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 def _data_folder() -> Path | None:
     folder = os.environ.get("SBERT_VCF_DATA")
