@@ -14,6 +14,8 @@ from sbert_train.recipe import Architecture, Recipe
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+COUNT = click.IntRange(min=1)
+POSITIVE = click.FloatRange(min=0, min_open=True)
 ARCHITECTURE = Architecture()
 RECIPE = Recipe()
 
@@ -58,19 +60,29 @@ def corpus_options(command: Command) -> Command:
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), required=True, metavar="FOLDER", help="Where the run goes."
 )
-@click.option("--hidden-size", default=ARCHITECTURE.hidden_size, show_default=True)
-@click.option("--layers", default=ARCHITECTURE.layers, show_default=True)
-@click.option("--heads", default=ARCHITECTURE.heads, show_default=True)
-@click.option("--ffn", default=ARCHITECTURE.ffn, show_default=True, help="Width of the feed-forward layers.")
-@click.option("--max-nt", default=ARCHITECTURE.max_nt, show_default=True, help="Longest sequence in nucleotides.")
-@click.option("--dropout", default=ARCHITECTURE.dropout, show_default=True)
-@click.option("--initializer-range", default=ARCHITECTURE.initializer_range, show_default=True)
+@click.option("--hidden-size", type=COUNT, default=ARCHITECTURE.hidden_size, show_default=True)
+@click.option("--layers", type=COUNT, default=ARCHITECTURE.layers, show_default=True)
+@click.option("--heads", type=COUNT, default=ARCHITECTURE.heads, show_default=True, help="Attention heads per layer.")
+@click.option(
+    "--ffn", type=COUNT, default=ARCHITECTURE.ffn, show_default=True, help="Width of the feed-forward layers."
+)
+@click.option(
+    "--max-nt", type=COUNT, default=ARCHITECTURE.max_nt, show_default=True, help="Longest sequence it can read."
+)
+@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), default=ARCHITECTURE.dropout, show_default=True)
+@click.option(
+    "--initializer-range",
+    type=POSITIVE,
+    default=ARCHITECTURE.initializer_range,
+    show_default=True,
+    help="Standard deviation of the first weights.",
+)
 @click.option(
     "--init",
     type=click.Choice(["random", "offset-heads"]),
     default="random",
     show_default=True,
-    help="offset-heads: the first layers can look at their neighbours from the start; learns in minutes, not days.",
+    help="offset-heads: the first two layers start as heads that look at fixed neighbours; for little compute.",
 )
 @click.option(
     "--sequence-length",
@@ -78,16 +90,22 @@ def corpus_options(command: Command) -> Command:
     show_default=True,
     help="Nucleotides per sequence, or lengths with their share of the run: 128:0.6,1024:0.4.",
 )
-@click.option("--batch-tokens", default=RECIPE.batch_tokens, show_default=True, help="Tokens per optimizer step.")
-@click.option("--learning-rate", default=RECIPE.learning_rate, show_default=True)
-@click.option("--weight-decay", default=RECIPE.weight_decay, show_default=True)
-@click.option("--warmup-steps", default=RECIPE.warmup_steps, show_default=True)
-@click.option("--max-steps", type=click.IntRange(min=1), help="End after so many optimizer steps.")
-@click.option("--max-hours", type=float, help="End after so many hours.")
-@click.option("--checkpoint-steps", default=RECIPE.checkpoint_steps, show_default=True)
+@click.option("--batch-tokens", type=COUNT, default=RECIPE.batch_tokens, show_default=True, help="Tokens per step.")
+@click.option("--learning-rate", type=POSITIVE, default=RECIPE.learning_rate, show_default=True)
+@click.option("--weight-decay", type=click.FloatRange(0), default=RECIPE.weight_decay, show_default=True)
+@click.option("--warmup-steps", type=click.IntRange(0), default=RECIPE.warmup_steps, show_default=True)
+@click.option("--max-steps", type=COUNT, help="End after so many optimizer steps.")
+@click.option("--max-hours", type=POSITIVE, help="End after so many hours.")
+@click.option(
+    "--checkpoint-steps",
+    type=COUNT,
+    default=RECIPE.checkpoint_steps,
+    show_default=True,
+    help="Steps between checkpoints.",
+)
 @click.option("--bfloat16", is_flag=True, help="Mixed precision; the weights stay float32.")
-@click.option("--seed", default=RECIPE.seed, show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads.")
+@click.option("--seed", type=click.IntRange(0), default=RECIPE.seed, show_default=True)
+@click.option("--threads", type=COUNT, metavar="N", help="CPU threads; default: all it may use.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in FOLDER.")
 def pretrain(
     pairs: tuple[tuple[Path, Path], ...],
@@ -117,10 +135,12 @@ def pretrain(
 @train.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @corpus_options
-@click.option("--length", default=1024, show_default=True, help="Nucleotides per window.")
-@click.option("--windows", type=click.IntRange(min=1), metavar="N", help="At most N windows per species; default: all.")
-@click.option("--seed", default=0, show_default=True, help="Chooses the windows and the masked bases.")
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads.")
+@click.option("--length", type=COUNT, default=1024, show_default=True, help="Nucleotides per window.")
+@click.option("--windows", type=COUNT, metavar="N", help="At most N windows per species; default: all.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Chooses the windows and the masked bases."
+)
+@click.option("--threads", type=COUNT, metavar="N", help="CPU threads; default: all it may use.")
 @click.option("--json", "json_out", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures here too.")
 def evaluate(
     model: Path,
@@ -133,7 +153,10 @@ def evaluate(
     threads: int | None,
     json_out: Path | None,
 ) -> None:
-    """Score a model folder on masked bases of the held-out contigs, beside count models of the other contigs."""
+    """Score a model on masked bases of held-out contigs.
+
+    MODEL is a model folder. Count models of the other contigs are scored on the same bases.
+    """
     from sbert_model.checkpoint import load_masked_lm
     from sbert_model.device import select_device, use_cpu_threads
     from sbert_model.predict import Predictor
@@ -153,7 +176,10 @@ def evaluate(
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 def export(source: Path, out: Path) -> None:
-    """Write the model of a training folder or checkpoint SOURCE to OUT, as float16, ready to be used and shipped."""
+    """Make a small model folder of a training folder.
+
+    SOURCE is the folder of a run or one of its checkpoints; OUT gets its model as float16, ready to use and to ship.
+    """
     _need_train_extra()
     from sbert_train.export import export as run
 

@@ -30,6 +30,7 @@ def export(source: Path, out: Path) -> int:
     if size > MAX_BYTES:
         raise OutputError(f"{out}: the weights would take {size} bytes, the limit is {MAX_BYTES}; ship a smaller model")
     model.half().save_pretrained(out)  # type: ignore[no-untyped-call]
+    (out / "model.safetensors").chmod(0o644)  # safetensors makes files that only their owner reads
     config = json.loads((out / "config.json").read_text())
     config["dtype"] = "float32"
     (out / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")

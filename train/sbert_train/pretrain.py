@@ -78,7 +78,7 @@ def pretrain(model: BertForMaskedLM, pieces: list[Piece], recipe: Recipe, out: P
         pieces, lambda step: budget.sequence_length(stages, step), recipe.batch_tokens, positions, recipe.seed, first
     )
     optimizer = torch.optim.AdamW(
-        _parameter_groups(model, recipe.weight_decay), lr=recipe.learning_rate, betas=(0.9, 0.98)
+        _parameter_groups(model, recipe.weight_decay), lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True
     )
     scheduler = LambdaLR(optimizer, lambda step: budget.learning_rate_factor(step, recipe.warmup_steps))
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
