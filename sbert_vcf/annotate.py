@@ -1,26 +1,33 @@
 """Annotate a VCF: records through the annotator to the output, in order, in constant memory."""
 
+import contextlib
 import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
+from sbert_model.contigs import spellings
 from sbert_model.device import use_cpu_threads
 from sbert_model.errors import InputError, OutputError
 from sbert_vcf import __version__, fields
 from sbert_vcf.annotator import Annotator
 from sbert_vcf.consequence import find_field
+from sbert_vcf.header import Header
+from sbert_vcf.line_source import STDIN, indexed_records
 from sbert_vcf.notices import LOGGER, Notices
 from sbert_vcf.options import ScoringOptions
+from sbert_vcf.reference import Reference
 from sbert_vcf.results import AlleleResult
 from sbert_vcf.strand import Site
 from sbert_vcf.variant import Status
-from sbert_vcf.vcf_input import Header, Record, VcfInput
-from sbert_vcf.vcf_output import STDOUT, format_of, open_output
+from sbert_vcf.vcf_input import Record, VcfInput
+from sbert_vcf.vcf_output import STDOUT, format_of, is_stream, open_output
 
 _RECORDS_AT_ONCE = 1000
 _CHECKED_FOR_BUILD = 1000
@@ -49,7 +56,8 @@ def annotate(options: AnnotateOptions, scoring: ScoringOptions) -> Counter[Statu
     """
     _check_output(options)
     notices = Notices()
-    threads = use_cpu_threads(scoring.threads)
+    use_cpu_threads(scoring.threads)
+    letter = format_of(options.output, options.letter)
     tally: Counter[Status] = Counter()
     with VcfInput(options.input, notices, options.region) as vcf:
         field = find_field(vcf.header.info, scoring.csq_field)
@@ -57,34 +65,52 @@ def annotate(options: AnnotateOptions, scoring: ScoringOptions) -> Counter[Statu
             Annotator.open(scoring, field=field, header_reference=vcf.header.reference, notices=notices) as annotator,
             open_output(
                 options.output,
-                format_of(options.output, options.letter),
-                _output_header(vcf.header, annotator, notices),
-                threads=threads,
+                letter,
+                _output_header(vcf, annotator, letter, notices),
                 index=options.index,
                 notices=notices,
             ) as writer,
-            tqdm(total=vcf.total, unit=" variants", disable=not options.progress, file=sys.stderr) as bar,
+            _progress_bar(options) as bar,
         ):
             build = _BuildCheck(vcf.name, str(annotator.reference.path), options.force)
-            for record, results in _scored(vcf, annotator, field.id if field else ""):
+            for record, results in _scored(vcf, annotator, field.id if field else None):
                 tally.update([result.status for result in results] or [Status.NO_ALT])
                 build.see(results)
                 ours = fields.info_text(results, annotator.delta) if results else ""
                 writer.write(record.line(ours, fields.OUR_IDS), record.contig, record.start)
-                bar.update()
-                if bar.n % _RECORDS_AT_ONCE == 0:
+                if options.progress:
                     bar.set_postfix_str(f"{tally[Status.OK] / tally.total():.0%} scored", refresh=False)
+                    bar.update()
             build.finish()
     return tally
 
 
+@contextlib.contextmanager
+def _progress_bar(options: AnnotateOptions) -> Iterator["tqdm[NoReturn]"]:
+    """Show records done, their rate and, where an index tells how many there are, the time left; notices go above."""
+    if not options.progress:
+        yield tqdm(disable=True)
+        return
+    whole_file = options.region is None and options.input != STDIN
+    total = indexed_records(options.input) if whole_file else None
+    with logging_redirect_tqdm([LOGGER]), tqdm(total=total, unit=" variants", file=sys.stderr) as bar:
+        yield bar
+
+
 def _scored(
-    records: Iterable[Record], annotator: Annotator, consequence_id: str
+    records: Iterable[Record], annotator: Annotator, consequence_id: str | None
 ) -> Iterator[tuple[Record, tuple[AlleleResult, ...]]]:
     """Score records by groups that fill the model's batches; they come back in their order."""
     for group in _groups(records, annotator.batch_size):
         sites = [
-            Site(record.contig, record.start, record.ref, record.alts, record.info(consequence_id)) for record in group
+            Site(
+                record.contig,
+                record.start,
+                record.ref,
+                record.alts,
+                record.info(consequence_id) if consequence_id else "",
+            )
+            for record in group
         ]
         yield from zip(group, annotator.score_sites(sites), strict=True)
 
@@ -137,13 +163,11 @@ class _BuildCheck:
 
 
 def _check_output(options: AnnotateOptions) -> None:
-    if options.output == STDOUT:
+    if is_stream(options.output):
         return
     output = Path(options.output)
     if not output.parent.is_dir():
         raise OutputError(f"{output}: its folder does not exist; create it first")
-    if output.is_dir():
-        raise OutputError(f"{output}: is a folder; name a file")
     if output.exists():
         if Path(options.input).exists() and output.samefile(options.input):
             raise OutputError(f"{output}: is the input itself; choose another name")
@@ -151,15 +175,39 @@ def _check_output(options: AnnotateOptions) -> None:
             raise OutputError(f"{output}: exists already; use --overwrite to replace it")
 
 
-def _output_header(header: Header, annotator: Annotator, notices: Notices) -> Header:
+def _output_header(vcf: VcfInput, annotator: Annotator, letter: str, notices: Notices) -> Header:
     """Return the input's header with our lines before #CHROM, those of an earlier run taken out."""
-    present = sorted(fields.OUR_IDS & header.ids("INFO"))
+    present = sorted(fields.OUR_IDS & set(vcf.header.ids("INFO")))
     if present:
         notices.warn("present", f"INFO {', '.join(present)} in the input: replaced")
-    kept = [line for line in header.lines[:-1] if not line.startswith((_PROVENANCE, _COMMAND))]
-    kept = [line for line in kept if not line.startswith(tuple(f"##INFO=<ID={name}," for name in fields.OUR_IDS))]
-    ours = [*fields.header_lines(annotator.delta), _provenance(annotator), f"{_COMMAND}{shlex.join(sys.argv)}"]
-    return Header([*kept, *ours, header.lines[-1]])
+    kept = vcf.header.without_info(fields.OUR_IDS).lines
+    header = Header([line for line in kept if not line.startswith((_PROVENANCE, _COMMAND))])
+    if letter in "ub" and not header.ids("contig"):
+        header = header.with_lines(_contig_lines(vcf, annotator.reference, notices))
+    command = shlex.join(sys.argv).replace("\n", " ")
+    return header.with_lines([*fields.header_lines(annotator.delta), _provenance(annotator), f"{_COMMAND}{command}"])
+
+
+def _contig_lines(vcf: VcfInput, reference: Reference, notices: Notices) -> list[str]:
+    """Return ##contig lines, which BCF cannot do without: the FASTA's contigs, spelled as the first record's is.
+
+    None where the FASTA lacks that contig or knows it by an alias only: how to name the others is then unknown.
+    """
+    first = vcf.first_contig()
+    if first is None:
+        return []
+    lengths = reference.contigs
+    if first not in lengths:
+        lengths = {
+            name: length
+            for contig, length in lengths.items()
+            for name in spellings(contig)
+            if name.startswith("chr") == first.startswith("chr")
+        }
+    if first not in lengths:
+        return []
+    notices.warn("contigs", f"{vcf.name}: has no ##contig lines, which BCF needs: those of {reference.path} are added")
+    return [f"##contig=<ID={name},length={length}>" for name, length in lengths.items()]
 
 
 _PROVENANCE = "##sbert_vcf=<"

@@ -2,7 +2,6 @@
 
 import importlib
 import logging
-import os
 import signal
 import sys
 from typing import Any
@@ -52,7 +51,7 @@ class _Formatter(logging.Formatter):
 
 
 def set_verbosity(quiet: bool, verbose: bool) -> None:
-    """Send what runs have to say to stderr: warnings with -q nothing but errors, else also the model and the tally."""
+    """Send what runs have to say to stderr; quiet: nothing but errors."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter())
     for name in ("sbert_vcf", "sbert_model", "sbert_train"):
@@ -64,7 +63,9 @@ def set_verbosity(quiet: bool, verbose: bool) -> None:
 
 def main() -> None:
     """Run the command line; exit code 0 done, 1 failed, 2 wrong usage, 130 and 143 when interrupted."""
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # under nohup SIGHUP is ignored and has to stay so
+            signal.signal(number, _terminated)
     set_verbosity(quiet=False, verbose=False)
     try:
         code = cli.main(standalone_mode=False)
@@ -73,10 +74,6 @@ def main() -> None:
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         code = _fail("interrupted", 130)
-    except BrokenPipeError:
-        # The reader of our output has gone (head, less): stop without a word, and keep Python from flushing into it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
     except SbertError as error:
         code = _fail(f"error: {error}", 1)
     except MemoryError:

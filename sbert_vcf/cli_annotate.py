@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from sbert_vcf.cli_options import scoring_options, verbosity_options
+from sbert_vcf.cli_options import check_strand, scoring_options, verbosity_options
 
 
 @click.command()
@@ -42,6 +42,7 @@ def annotate(
     from sbert_vcf.cli import set_verbosity
 
     set_verbosity(quiet, verbose)
+    check_strand(scoring)
 
     from sbert_vcf.annotate import AnnotateOptions
     from sbert_vcf.annotate import annotate as run

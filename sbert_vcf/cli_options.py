@@ -43,6 +43,12 @@ def scoring_options(command: _Command) -> _Command:
     return command
 
 
+def check_strand(scoring: dict[str, Any]) -> None:
+    """Raise UsageError for a --strand that lacks the option it needs."""
+    if scoring["strand"] == "genes" and scoring["genes"] is None:
+        raise click.UsageError("--strand genes needs --genes")
+
+
 def verbosity_options(command: _Command) -> _Command:
     """Add -q and -v."""
     for option in (

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from sbert_vcf.cli_options import scoring_options, verbosity_options
+from sbert_vcf.cli_options import check_strand, scoring_options, verbosity_options
 
 
 @click.command()
@@ -17,14 +17,19 @@ def score(variants: tuple[str, ...], as_json: bool, quiet: bool, verbose: bool, 
     from sbert_vcf.cli import set_verbosity
 
     set_verbosity(quiet, verbose)
+    check_strand(scoring)
+    if scoring["strand"] == "csq":
+        raise click.UsageError("--strand csq is for annotate: variants given here have no consequence field")
 
     from sbert_model.device import use_cpu_threads
     from sbert_vcf.annotator import Annotator
+    from sbert_vcf.line_source import silence_htslib
     from sbert_vcf.notices import Notices
     from sbert_vcf.options import ScoringOptions
     from sbert_vcf.report import as_json_text, as_table
     from sbert_vcf.variant import Variant
 
+    silence_htslib()
     parsed = [Variant.parse(text) for text in variants]
     options = ScoringOptions(**scoring)
     use_cpu_threads(options.threads)

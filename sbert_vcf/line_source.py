@@ -1,4 +1,4 @@
-"""Text lines of a VCF or BCF from a file, a region of an indexed file, or standard input."""
+"""Text lines of a VCF or BCF from a file, a region of an indexed file, a pipe or standard input."""
 
 import contextlib
 import gzip
@@ -7,61 +7,74 @@ import os
 import re
 import subprocess
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-import cyvcf2
 import pysam
+import pysam.bcftools
 from cyvcf2.cyvcf2 import set_htslib_log_level
+from pysam.libcutils import set_encoding_error_handler
+from pysam.utils import SamtoolsError
 
 from sbert_model.contigs import ContigNames
 from sbert_model.errors import InputError
+from sbert_vcf.header import Header
+from sbert_vcf.notices import LOGGER
 
 STDIN = "-"
 BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _SNIFFED = 4096
-_HTSLIB_ERRORS = 1
+
+
+class _Region(NamedTuple):
+    """A contig as the file names it, and a 0-based half-open interval; end is None at the contig's end."""
+
+    contig: str
+    start: int
+    end: int | None
+
+
+def silence_htslib() -> None:
+    """Keep htslib from writing to stderr, for its errors come as exceptions; let bytes that are no UTF-8 pass."""
+    pysam.set_verbosity(0)
+    set_htslib_log_level(0)
+    set_encoding_error_handler("surrogateescape")
 
 
 def open_lines(name: str, region: str | None, stack: contextlib.ExitStack) -> Iterator[str]:
     """Open a path or '-' and return its lines without line ends, header first. `stack` closes what was opened.
 
-    region: contig or contig:start-end (1-based, inclusive), for files with an index. Text that is no UTF-8 survives
-    as surrogate escapes. Raises InputError for a missing, empty, truncated or damaged input.
+    region: contig, contig:position, contig:start-end or contig:start- (1-based, inclusive), for files with an index.
+    Text that is no UTF-8 survives as surrogate escapes. Raises InputError for a missing, empty, truncated or damaged
+    input.
     """
-    if name == STDIN:
-        if region is not None:
-            raise InputError("--region needs a file with an index, not standard input")
-        raw = io.FileIO(0, closefd=False)
-    else:
-        if not Path(name).is_file():
-            raise InputError(f"{name}: no such file")
-        raw = stack.enter_context(io.FileIO(name))
+    silence_htslib()
+    raw = stack.enter_context(_open_raw(name))
+    regular = name != STDIN and Path(name).is_file()
+    if region is not None and not regular:
+        raise InputError(f"{_label(name)}: --region needs a file with an index, not a pipe")
     head = _read_fully(raw, _SNIFFED)
     if not head:
         raise InputError(f"{_label(name)}: is empty")
-    zipped = head[:2] == b"\x1f\x8b"
-    if _start_of_text(head, zipped).startswith(b"BCF"):
-        return _bcf_lines(name, head, region, stack)
+    bgzipped = head[:2] == b"\x1f\x8b" and head[12:14] == b"BC"
+    if regular and bgzipped and _last_bytes(raw) != BGZF_EOF:
+        raise InputError(f"{name}: truncated: bgzip's end-of-file block is missing")
+    if _start_of_text(name, head).startswith(b"BCF"):
+        return _bcf_lines(name, name if regular else _piped(head, raw, stack), region, stack)
     if region is not None:
         return _region_lines(name, region, stack)
-    return _text_lines(name, _Chained(head, raw), zipped)
+    return _text_lines(name, _Chained(head, raw), bgzipped)
 
 
 def indexed_records(name: str) -> int | None:
     """Return how many records the index beside a file counts, or None where it has none that tells."""
-    if name == STDIN or not any(Path(name + suffix).is_file() for suffix in (".tbi", ".csi")):
+    if not any(Path(name + suffix).is_file() for suffix in (".tbi", ".csi")):
         return None
-    set_htslib_log_level(0)
     try:
-        with contextlib.closing(cyvcf2.VCF(name)) as vcf:
-            return int(vcf.num_records)
-    except (ValueError, OSError, Exception) as error:
-        if type(error) not in (Exception, ValueError, OSError):
-            raise
+        return int(str(pysam.bcftools.index("-n", name)))
+    except SamtoolsError:
         return None
-    finally:
-        set_htslib_log_level(_HTSLIB_ERRORS)
 
 
 class _Chained(io.RawIOBase):
@@ -87,12 +100,12 @@ class _Chained(io.RawIOBase):
         return count
 
 
-def _text_lines(name: str, source: _Chained, zipped: bool) -> Iterator[str]:
-    buffered = io.BufferedReader(source, 1 << 18)
-    bgzipped = zipped and buffered.peek(16)[12:14] == b"BC"
+def _text_lines(name: str, source: _Chained, bgzipped: bool) -> Iterator[str]:
+    stream = io.BufferedReader(source, 1 << 18)
+    zipped = stream.peek(2)[:2] == b"\x1f\x8b"
     number = 0
     try:
-        for line in gzip.GzipFile(fileobj=buffered) if zipped else buffered:
+        for line in io.BufferedReader(gzip.GzipFile(fileobj=stream), 1 << 18) if zipped else stream:
             number += 1
             yield line.decode("utf-8", "surrogateescape").rstrip("\r\n")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -101,67 +114,72 @@ def _text_lines(name: str, source: _Chained, zipped: bool) -> Iterator[str]:
         raise InputError(f"{_label(name)}: truncated after line {number}: bgzip's end-of-file block is missing")
 
 
-def _region_lines(name: str, region: str, stack: contextlib.ExitStack) -> Iterator[str]:
+def _region_lines(name: str, text: str, stack: contextlib.ExitStack) -> Iterator[str]:
     try:
-        tabix = stack.enter_context(pysam.TabixFile(name, encoding="latin-1"))
+        tabix = stack.enter_context(pysam.TabixFile(name, encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{name}: --region needs an index; make one with: bcftools index -t {name}") from error
-    header = [_utf8(line) for line in tabix.header]
+        raise _no_index(name) from error
+    _warn_of_old_index(name)
+    header = list(tabix.header)
+    region = _find_region(name, text, [*Header(header).ids("contig"), *tabix.contigs])
     yield from header
-    contig, start, end = _parse_region(region)
-    indexed = ContigNames(tabix.contigs).resolve(contig)
-    if indexed is not None:
-        yield from (_utf8(line) for line in tabix.fetch(indexed, start, end))
-    elif ContigNames(_declared_contigs(header)).resolve(contig) is None:
-        raise InputError(f"{name}: --region {region}: the file has no contig {contig}")
+    if region.contig in tabix.contigs:
+        try:
+            yield from (line.rstrip("\r") for line in tabix.fetch(*region))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{name}: damaged, or its index is of another file: {error}") from error
 
 
-def _bcf_lines(name: str, head: bytes, region: str | None, stack: contextlib.ExitStack) -> Iterator[str]:
-    path = name if name != STDIN else _piped(head, stack)
-    vcf = _htslib(name, lambda: cyvcf2.VCF(path))
-    stack.callback(vcf.close)
-    header = vcf.raw_header.rstrip("\n").split("\n")
-    yield from header
-    records = vcf
-    if region is not None:
-        if not Path(name + ".csi").is_file():
-            raise InputError(f"{name}: --region needs an index; make one with: bcftools index {name}")
-        contig, start, end = _parse_region(region)
-        resolved = ContigNames(_declared_contigs(header)).resolve(contig)
-        if resolved is None:
-            raise InputError(f"{name}: --region {region}: the file has no contig {contig}")
-        records = vcf(f"{resolved}:{start + 1}-{end}" if end is not None else resolved)
-    iterator = iter(records)
-    while (record := _htslib(name, lambda: next(iterator, None))) is not None:
-        yield str(record).rstrip("\n")
-
-
-def _htslib(name: str, call: Callable[[], object]) -> "cyvcf2.VCF":
-    """Run a call of cyvcf2; what it raises for a broken file is a bare Exception, and htslib's own text is left out."""
-    set_htslib_log_level(0)
+def _bcf_lines(name: str, path: str, text: str | None, stack: contextlib.ExitStack) -> Iterator[str]:
     try:
-        return call()
-    except Exception as error:
-        if type(error) not in (Exception, OSError, ValueError):
-            raise
+        bcf = pysam.VariantFile(path)
+        stack.callback(_close_reader, bcf)
+        header = str(bcf.header).rstrip("\n").split("\n")
+        region = None
+        if text is not None:
+            if bcf.index is None:
+                raise _no_index(name)
+            _warn_of_old_index(name)
+            region = _find_region(name, text, Header(header).ids("contig"))
+        yield from header
+        for record in bcf.fetch(*region) if region else bcf:
+            yield str(record).rstrip("\r\n")
+    except (OSError, ValueError) as error:
         raise InputError(f"{_label(name)}: truncated or damaged BCF: {error}") from error
-    finally:
-        set_htslib_log_level(_HTSLIB_ERRORS)
 
 
-def _piped(head: bytes, stack: contextlib.ExitStack) -> str:
-    """Return a path from which htslib reads standard input anew, with the bytes that were read ahead.
+def _close_reader(bcf: pysam.VariantFile) -> None:
+    # A broken file was told of when it was read; closing it fails once more.
+    with contextlib.suppress(OSError):
+        bcf.close()
 
-    A child process copies: cyvcf2 holds the interpreter's lock while it waits for bytes, so that a thread could not.
+
+def _piped(head: bytes, raw: io.FileIO, stack: contextlib.ExitStack) -> str:
+    """Return a path from which htslib reads a stream anew, with the bytes that were read ahead.
+
+    A child process copies. It has a session of its own, so that Ctrl-C does not look like the end of the input.
     """
     reader, writer = os.pipe()
-    os.write(writer, head)
-    child = subprocess.Popen(["cat"], stdin=0, stdout=writer)
-    os.close(writer)
     stack.callback(os.close, reader)
+    os.write(writer, head)
+    child = subprocess.Popen(["cat"], stdin=raw, stdout=writer, start_new_session=True)
+    os.close(writer)
     stack.callback(child.wait)
     stack.callback(child.terminate)
     return f"/dev/fd/{reader}"
+
+
+def _open_raw(name: str) -> io.FileIO:
+    if name == STDIN:
+        return io.FileIO(0, closefd=False)
+    if Path(name).is_dir():
+        raise InputError(f"{name}: is a folder; name a VCF or BCF")
+    try:
+        return io.FileIO(name)
+    except FileNotFoundError as error:
+        raise InputError(f"{name}: no such file") from error
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read: {error.strerror}") from error
 
 
 def _read_fully(raw: io.FileIO, size: int) -> bytes:
@@ -172,28 +190,53 @@ def _read_fully(raw: io.FileIO, size: int) -> bytes:
     return b"".join(parts)
 
 
-def _start_of_text(head: bytes, zipped: bool) -> bytes:
-    return zlib.decompressobj(31).decompress(head, 16) if zipped else head
+def _last_bytes(raw: io.FileIO) -> bytes:
+    """Return the end of a file, as long as bgzip's end-of-file block; the position stays."""
+    position = raw.tell()
+    raw.seek(max(0, raw.seek(0, os.SEEK_END) - len(BGZF_EOF)))
+    end = raw.read()
+    raw.seek(position)
+    return end
+
+
+def _start_of_text(name: str, head: bytes) -> bytes:
+    if head[:2] != b"\x1f\x8b":
+        return head
+    try:
+        return zlib.decompressobj(31).decompress(head, 16)
+    except zlib.error as error:
+        raise InputError(f"{_label(name)}: damaged gzip: {error}") from error
 
 
 def _label(name: str) -> str:
     return "standard input" if name == STDIN else name
 
 
-def _utf8(line: str) -> str:
-    return line.encode("latin-1").decode("utf-8", "surrogateescape")
+def _no_index(name: str) -> InputError:
+    return InputError(f"{name}: --region needs a bgzipped VCF or a BCF with an index: bgzip, then bcftools index")
 
 
-def _declared_contigs(header: list[str]) -> list[str]:
-    return [match.group(1) for line in header if (match := re.match(r"##contig=<ID=([^,>]+)", line))]
+def _warn_of_old_index(name: str) -> None:
+    changed = Path(name).stat().st_mtime
+    for index in (Path(name + suffix) for suffix in (".tbi", ".csi")):
+        if index.is_file() and index.stat().st_mtime < changed:
+            LOGGER.warning("%s: is older than the file that it indexes; records may be missed", index)
 
 
-def _parse_region(region: str) -> tuple[str, int, int | None]:
-    match = re.fullmatch(r"(.+):([\d,]+)(?:-([\d,]+))?", region)
-    if match is None:
-        return region, 0, None
-    start = int(match.group(2).replace(",", "")) - 1
-    end = int(match.group(3).replace(",", "")) if match.group(3) else None
-    if start < 0 or (end is not None and end <= start):
-        raise InputError(f"--region {region}: expected contig or contig:start-end with 1 <= start <= end")
-    return match.group(1), start, end
+def _find_region(name: str, text: str, contigs: Iterable[str]) -> _Region:
+    """Read a region; a contig's name may itself look like one (HLA-A*01:01:01:01)."""
+    names = ContigNames(contigs)
+    whole = names.resolve(text)
+    if whole is not None:
+        return _Region(whole, 0, None)
+    match = re.fullmatch(r"(.+):([\d,]+)(-?)([\d,]*)", text)
+    contig = names.resolve(match.group(1) if match else text)
+    if contig is None:
+        raise InputError(f"{name}: --region {text}: the file has no contig {match.group(1) if match else text}")
+    assert match is not None
+    start, end = (int(number.replace(",", "") or 0) for number in match.group(2, 4))
+    if not match.group(3):
+        end = start
+    if start < 1 or (end and end < start):
+        raise InputError(f"--region {text}: expected contig, contig:position or contig:start-end, 1 <= start <= end")
+    return _Region(contig, start - 1, end or None)

@@ -1,41 +1,17 @@
 """Records in: a VCF's header and its lines, with the columns that scoring reads taken apart and the rest untouched."""
 
 import contextlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from types import TracebackType
 
 from sbert_model.errors import InputError
-from sbert_vcf.consequence import InfoDeclaration
-from sbert_vcf.line_source import STDIN, indexed_records, open_lines
+from sbert_vcf.header import Header
+from sbert_vcf.line_source import STDIN, open_lines
 from sbert_vcf.notices import Notices
 
 _COLUMNS = ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO"]
-
-
-class Header:
-    """The header lines as they were read; the last one is the #CHROM line."""
-
-    def __init__(self, lines: list[str]) -> None:
-        self.lines = lines
-
-    def ids(self, kind: str) -> set[str]:
-        """Return the IDs that lines of one kind declare: INFO, FORMAT, FILTER or contig."""
-        pattern = re.compile(rf"##{kind}=<(?:[^\"]*,)?ID=([^,>]+)")
-        return {match.group(1) for line in self.lines if (match := pattern.match(line))}
-
-    @property
-    def info(self) -> list[InfoDeclaration]:
-        """The ID and Description of every ##INFO line."""
-        pattern = re.compile(r'##INFO=<ID=([^,>]+),.*Description="(.*)"')
-        return [InfoDeclaration(*match.groups()) for line in self.lines if (match := pattern.match(line))]
-
-    @property
-    def reference(self) -> str | None:
-        """The file that ##reference names, without file://; None when there is no such line."""
-        values = [line.split("=", 1)[1] for line in self.lines if line.startswith("##reference=")]
-        return values[0].removeprefix("file://") if values else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,29 +32,27 @@ class Record:
     def line(self, ours: str, drop: frozenset[str]) -> str:
         """Return the line (without its end) with the INFO keys `drop` taken out and `ours` appended to INFO."""
         info = self.columns[7]
-        if any(f"{key}=" in info for key in drop):
-            info = ";".join(part for part in info.split(";") if part.split("=", 1)[0] not in drop)
-        kept = [part for part in (info, ours) if part not in ("", ".")]
-        return "\t".join([*self.columns[:7], ";".join(kept) or ".", *self.columns[8:]])
+        if any(key in info for key in drop):
+            info = ";".join(part for part in info.split(";") if part.split("=", 1)[0] not in drop) or "."
+        if ours:
+            info = ours if info in ("", ".") else f"{info};{ours}"
+        return "\t".join([*self.columns[:7], info, *self.columns[8:]])
 
 
 class VcfInput:
     """An open VCF or BCF: `header`, then the records in file order by iteration. Use as a context manager.
 
-    name: a path or '-'; region as for `open_lines`. `total` is the number of records where an index tells it.
-    Raises InputError for input that is no VCF, with the line number.
+    name: a path or '-'; region as for `open_lines`. Raises InputError for input that is no VCF, with the line number.
     """
 
     def __init__(self, name: str, notices: Notices, region: str | None = None) -> None:
         self.name = "standard input" if name == STDIN else name
-        self.total = indexed_records(name) if region is None else None
-        self._stack = contextlib.ExitStack()
         self._number = 0
-        with contextlib.ExitStack() as opening:
-            opening.push(self._stack)
-            self._lines = open_lines(name, region, self._stack)
+        with contextlib.ExitStack() as stack:
+            self._lines = open_lines(name, region, stack)
             self.header = self._read_header(notices)
-            opening.pop_all()
+            self._stack = stack.pop_all()
+        self._records = self._read_records()
 
     def __enter__(self) -> "VcfInput":
         return self
@@ -89,6 +63,17 @@ class VcfInput:
         self._stack.close()
 
     def __iter__(self) -> Iterator[Record]:
+        return self._records
+
+    def first_contig(self) -> str | None:
+        """Return the contig of the next record, which is still to come, or None at the end of the input."""
+        first = next(self._records, None)
+        if first is None:
+            return None
+        self._records = chain([first], self._records)
+        return first.contig
+
+    def _read_records(self) -> Iterator[Record]:
         columns = self.header.lines[-1].count("\t") + 1
         while (line := self._next_line()) is not None:
             if line:

@@ -1,38 +1,23 @@
-"""Records out: VCF text, bgzip or BCF, under the final name only when complete, with an index beside it."""
+"""Records out: VCF or BCF, under the final name only when complete, with an index beside it."""
 
 import contextlib
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol
 
-import cyvcf2
 import pysam
 
 from sbert_model.errors import InputError, OutputError
-from sbert_vcf.line_source import BGZF_EOF
+from sbert_vcf.header import Header
 from sbert_vcf.notices import Notices
-from sbert_vcf.vcf_input import Header
+from sbert_vcf.sinks import Sink, open_sink
 
 STDOUT = "-"
+_STDOUT_NAMES = (STDOUT, "/dev/stdout")
 # bcftools' letters: plain and bgzipped VCF, uncompressed and compressed BCF.
 FORMATS = {"v": ".vcf", "z": ".vcf.gz", "u": ".bcf", "b": ".bcf"}
 _INDEX_SUFFIXES = (".tbi", ".csi")
 _TBI_LIMIT = 1 << 29  # bases; beyond them tabix needs CSI
-
-
-class Sink(Protocol):
-    """Takes whole lines without their line ends."""
-
-    def write(self, line: str) -> None:
-        """Write one record."""
-
-    def close(self) -> None:
-        """Finish the output."""
-
-    def discard(self) -> None:
-        """Close it without a complaint; what was written is thrown away."""
 
 
 def format_of(output: str, letter: str | None) -> str:
@@ -44,61 +29,71 @@ def format_of(output: str, letter: str | None) -> str:
     return "z" if output.endswith((".gz", ".bgz")) else "v"
 
 
+def is_stream(output: str) -> bool:
+    """Tell whether an output is written in place: standard output, a device or a pipe, which nothing can replace."""
+    return output in _STDOUT_NAMES or (Path(output).exists() and not Path(output).is_file())
+
+
 @contextlib.contextmanager
-def open_output(
-    output: str, letter: str, header: Header, *, threads: int, index: bool, notices: Notices
-) -> Iterator["Writer"]:
+def open_output(output: str, letter: str, header: Header, *, index: bool, notices: Notices) -> Iterator["Writer"]:
     """Open the output and write its header; on a clean exit it gets its final name, on any other it is removed.
 
     Raises OutputError for a folder that is not there or cannot be written, and for a full disk.
     """
-    if output == STDOUT:
-        with _reported("standard output"):
-            writer = Writer(_open_sink(STDOUT, letter, header, threads), header, letter, "standard output")
-        yield writer
-        writer.close()
+    if is_stream(output):
+        standard = output in _STDOUT_NAMES
+        with _writing(1 if standard else output, "standard output" if standard else output, letter, header) as writer:
+            yield writer
         return
-    final = Path(output)
+    final = Path(output).resolve()  # a link to the file stays a link
     temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp{FORMATS[letter]}")
     try:
-        with _reported(output):
-            writer = Writer(_open_sink(str(temporary), letter, header, threads), header, letter, output)
-        with contextlib.ExitStack() as abandoned:
-            abandoned.callback(writer.discard)
+        with _writing(str(temporary), output, letter, header) as writer:
             yield writer
-            writer.close()
-            abandoned.pop_all()
+        made = _make_index(temporary, letter, writer, notices) if index and letter in "zb" else None
         with _reported(output):
-            _publish(temporary, final, letter, writer if index else None, notices)
+            _publish(temporary, final, made)
     finally:
         for suffix in ("", *_INDEX_SUFFIXES):
             _beside(temporary, suffix).unlink(missing_ok=True)
 
 
-def _publish(temporary: Path, final: Path, letter: str, indexed: "Writer | None", notices: Notices) -> None:
-    """Check that the file is whole, index it, and give file and index their final names."""
-    made = None
-    if letter in "zb":
-        with temporary.open("rb") as handle:
-            handle.seek(-len(BGZF_EOF), os.SEEK_END)
-            if handle.read() != BGZF_EOF:
-                raise OSError(None, "the file is not complete (is the disk full?)")
-        if indexed is not None:
-            made = _make_index(temporary, letter, indexed, notices)
-    temporary.replace(final)
+@contextlib.contextmanager
+def _writing(target: int | str, name: str, letter: str, header: Header) -> Iterator["Writer"]:
+    """Open a path, or a descriptor that stays open, and close it with all written, or else with a part of it lost."""
+    with _reported(name):
+        sink = open_sink(open(target, "wb", closefd=isinstance(target, str)), letter)  # noqa: SIM115
+    try:
+        with _reported(name):
+            sink.write_header(header)
+        writer = Writer(sink, header, letter, name)
+        yield writer
+        writer.close()
+    except BaseException:
+        sink.discard()
+        raise
+
+
+def _publish(temporary: Path, final: Path, made: str | None) -> None:
+    """Give the file and its index their final names; an index of the file that was there before goes first."""
     for suffix in _INDEX_SUFFIXES:
-        if suffix == made:
-            _beside(temporary, suffix).replace(_beside(final, suffix))
-        else:
-            _beside(final, suffix).unlink(missing_ok=True)  # an index of the file that was there before
+        _beside(final, suffix).unlink(missing_ok=True)
+    temporary.replace(final)
+    if made is not None:
+        _beside(temporary, made).replace(_beside(final, made))
 
 
 def _make_index(path: Path, letter: str, writer: "Writer", notices: Notices) -> str | None:
+    """Index the file and return the index's suffix; a file that cannot be indexed is worth keeping all the same."""
     if not writer.sorted:
         notices.warn("unsorted", f"{writer.name}: records are not sorted by position: no index is made")
         return None
     csi = letter == "b" or writer.longest >= _TBI_LIMIT
-    pysam.tabix_index(str(path), preset="bcf" if letter == "b" else "vcf", force=True, csi=csi)  # type: ignore[arg-type]
+    try:
+        pysam.tabix_index(str(path), preset="bcf" if letter == "b" else "vcf", force=True, csi=csi)  # type: ignore[arg-type]
+    except OSError as error:
+        notices.warn("index", f"{writer.name}: no index could be made: {error.strerror or error}")
+        return None
     return ".csi" if csi else ".tbi"
 
 
@@ -114,19 +109,7 @@ def _reported(name: str) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        reason = error.strerror or " ".join(str(error).split())
-        raise OutputError(f"{name}: cannot be written: {reason}") from error
-
-
-def _open_sink(path: str, letter: str, header: Header, threads: int) -> Sink:
-    if path != STDOUT:
-        Path(path).touch()  # says plainly what is wrong with the folder, where htslib would not
-    if letter in "ub":
-        return _BcfSink(path, letter, header, threads)
-    sink = _BgzfSink(path) if letter == "z" else _TextSink(path)
-    for line in header.lines:
-        sink.write(line)
-    return sink
+        raise OutputError(f"{name}: cannot be written: {error.strerror or error}") from error
 
 
 class Writer:
@@ -135,12 +118,12 @@ class Writer:
     def __init__(self, sink: Sink, header: Header, letter: str, name: str) -> None:
         self._sink = sink
         self.name = name
-        self._declared = {kind: header.ids(kind) for kind in ("contig", "INFO", "FORMAT", "FILTER")}
+        self._declared = {kind: set(header.ids(kind)) for kind in ("contig", "INFO", "FORMAT", "FILTER")}
         self._strict = letter in "ub"
         self._seen: set[str] = set()
         self._last = ("", -1)
         self.sorted = True
-        self.longest = 0
+        self.longest = header.longest_contig
 
     def write(self, line: str, contig: str, start: int) -> None:
         """Write one line; contig and 0-based start are its own."""
@@ -152,7 +135,7 @@ class Writer:
         elif start < self._last[1]:
             self.sorted = False
         self._last = (contig, start)
-        self.longest = max(self.longest, start)
+        self.longest = max(self.longest, start + 1)
         with _reported(self.name):
             self._sink.write(line)
 
@@ -161,16 +144,12 @@ class Writer:
         with _reported(self.name):
             self._sink.close()
 
-    def discard(self) -> None:
-        """Let go of an output that is not to be kept."""
-        self._sink.discard()
-
     def _check_declared(self, line: str) -> None:
         """Refuse what BCF cannot hold: names that the header does not declare (htslib would write a broken file)."""
         columns = line.split("\t", 9)
         used = {
             "contig": [columns[0]],
-            "FILTER": [] if columns[6] in (".", "PASS") else columns[6].split(";"),
+            "FILTER": [name for name in columns[6].split(";") if name not in (".", "PASS")],
             "INFO": [] if columns[7] == "." else [part.split("=", 1)[0] for part in columns[7].split(";")],
             "FORMAT": columns[8].split(":") if len(columns) > 8 and columns[8] != "." else [],
         }
@@ -181,60 +160,3 @@ class Writer:
                         f"{columns[0]}:{columns[1]}: {kind} {name} is not declared in the header, which BCF needs; "
                         "write VCF (-O z), or declare it with: bcftools annotate -h"
                     )
-
-
-class _TextSink:
-    def __init__(self, path: str) -> None:
-        self._stream: BinaryIO = sys.stdout.buffer if path == STDOUT else Path(path).open("wb")  # noqa: SIM115
-
-    def write(self, line: str) -> None:
-        self._stream.write(line.encode("utf-8", "surrogateescape") + b"\n")
-
-    def close(self) -> None:
-        self._stream.flush()
-        if self._stream is not sys.stdout.buffer:
-            self._stream.close()
-
-    def discard(self) -> None:
-        _to_nowhere(self._stream.fileno())
-        self._stream.close()
-
-
-class _BgzfSink:
-    def __init__(self, path: str) -> None:
-        self._stream = pysam.BGZFile(path, "wb", index=None)
-
-    def write(self, line: str) -> None:
-        self._stream.write(line.encode("utf-8", "surrogateescape") + b"\n")
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def discard(self) -> None:
-        _to_nowhere(self._stream.fileno())
-        self._stream.close()
-
-
-class _BcfSink:
-    def __init__(self, path: str, letter: str, header: Header, threads: int) -> None:
-        text = "\n".join(header.lines) + "\n"
-        self._writer = cyvcf2.Writer.from_string(path, text, mode="wb" if letter == "b" else "wbu")
-        self._writer.set_threads(threads)
-        self._writer.write_header()
-
-    def write(self, line: str) -> None:
-        # Parsed anew with the output header: values set on a cyvcf2 record would stay untyped text.
-        if self._writer.write_record(self._writer.variant_from_string(line)) != 0:
-            raise OSError(None, "htslib could not write a record (is the disk full?)")
-
-    def close(self) -> None:
-        self._writer.close()
-
-    discard = close
-
-
-def _to_nowhere(descriptor: int) -> None:
-    """Point an open file at /dev/null, so that closing it cannot fail on a full disk a second time."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, descriptor)
-    os.close(nowhere)
