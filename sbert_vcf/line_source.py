@@ -69,7 +69,7 @@ def open_lines(name: str, region: str | None, stack: contextlib.ExitStack) -> It
 
 def indexed_records(name: str) -> int | None:
     """Return how many records the index beside a file counts, or None where it has none that tells."""
-    if not any(Path(name + suffix).is_file() for suffix in (".tbi", ".csi")):
+    if _find_index(name) is None:
         return None
     try:
         return int(str(pysam.bcftools.index("-n", name)))
@@ -115,11 +115,11 @@ def _text_lines(name: str, source: _Chained, bgzipped: bool) -> Iterator[str]:
 
 
 def _region_lines(name: str, text: str, stack: contextlib.ExitStack) -> Iterator[str]:
+    index = _index_of(name)
     try:
-        tabix = stack.enter_context(pysam.TabixFile(name, encoding="utf-8"))
+        tabix = stack.enter_context(pysam.TabixFile(name, index=index, encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise _no_index(name) from error
-    _warn_of_old_index(name)
+        raise InputError(f"{index}: no index of this file: {error}") from error
     header = list(tabix.header)
     region = _find_region(name, text, [*Header(header).ids("contig"), *tabix.contigs])
     yield from header
@@ -137,9 +137,9 @@ def _bcf_lines(name: str, path: str, text: str | None, stack: contextlib.ExitSta
         header = str(bcf.header).rstrip("\n").split("\n")
         region = None
         if text is not None:
+            index = _index_of(name)
             if bcf.index is None:
-                raise _no_index(name)
-            _warn_of_old_index(name)
+                raise InputError(f"{index}: no index of this file")
             region = _find_region(name, text, Header(header).ids("contig"))
         yield from header
         for record in bcf.fetch(*region) if region else bcf:
@@ -212,15 +212,17 @@ def _label(name: str) -> str:
     return "standard input" if name == STDIN else name
 
 
-def _no_index(name: str) -> InputError:
-    return InputError(f"{name}: --region needs a bgzipped VCF or a BCF with an index: bgzip, then bcftools index")
+def _find_index(name: str) -> Path | None:
+    return next((path for suffix in (".tbi", ".csi") if (path := Path(name + suffix)).is_file()), None)
 
 
-def _warn_of_old_index(name: str) -> None:
-    changed = Path(name).stat().st_mtime
-    for index in (Path(name + suffix) for suffix in (".tbi", ".csi")):
-        if index.is_file() and index.stat().st_mtime < changed:
-            LOGGER.warning("%s: is older than the file that it indexes; records may be missed", index)
+def _index_of(name: str) -> str:
+    index = _find_index(name)
+    if index is None:
+        raise InputError(f"{name}: --region needs a bgzipped VCF or a BCF with an index: bgzip, then bcftools index")
+    if index.stat().st_mtime < Path(name).stat().st_mtime:
+        LOGGER.warning("%s: is older than the file that it indexes; records may be missed", index)
+    return str(index)
 
 
 def _find_region(name: str, text: str, contigs: Iterable[str]) -> _Region:
