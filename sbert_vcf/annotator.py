@@ -1,5 +1,6 @@
 """The path from alleles to scores: windows, one pass of the model per window, KL-context."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -43,9 +44,9 @@ class _Planned(NamedTuple):
 class Annotator:
     """Scores the ALT alleles of sites against one reference with one model. Use as a context manager.
 
-    batch_size: how many windows are gathered before the model runs. strand: a mode of --strand; field: the consequence
+    batch_size: how many alleles are gathered before the model runs. strand: a mode of --strand; field: the consequence
     field of the sites, if they carry one; delta: also compute p(alt) - p(ref) at the masked position, one more pass for
-    each single-nucleotide substitution.
+    each single-nucleotide substitution and strand. Raises ModelError for a model that reads too few nucleotides.
     """
 
     def __init__(
@@ -88,10 +89,12 @@ class Annotator:
         device = select_device(options.device)
         dtype = resolve_precision(options.precision, device)
         aliases = read_aliases(Path(options.alias)) if options.alias else []
-        reference = Reference(find_reference(options.reference, header_reference), aliases)
-        genes = Genes.open(Path(options.genes), aliases) if options.genes else None
+        fasta = find_reference(options.reference, header_reference)
+        # Before a genome is indexed and an annotation parsed, which may take minutes.
         name = find_model(options.model)
         model = load_masked_lm(resolve(name), name)
+        reference = Reference(fasta, aliases)
+        genes = Genes.open(Path(options.genes), aliases) if options.genes else None
         LOGGER.info("model: %s (sha256 %s…), %s on %s", name, model.sha256[:12], str(dtype).split(".")[1], device)
         return cls(
             reference,
@@ -114,7 +117,7 @@ class Annotator:
         self.reference.__exit__(kind, error, trace)
 
     def score(self, variants: Iterable[Variant]) -> Iterator[AlleleResult]:
-        """Score variants, lazily and in order."""
+        """Score variants in order and lazily: `batch_size` of them are read before their first result is given."""
         sites = (Site(variant.contig, variant.start, variant.ref, (variant.alt,)) for variant in variants)
         while chunk := list(islice(sites, self.batch_size)):
             for results in self.score_sites(chunk):
@@ -123,12 +126,10 @@ class Annotator:
     def score_sites(self, sites: Sequence[Site]) -> list[tuple[AlleleResult, ...]]:
         """Score every ALT of every site; results in the order of the sites and their ALTs."""
         plans = [[self._plan(site, index) for index in range(len(site.alts))] for site in sites]
-        log_probs = self._read([plan for plans_of_site in plans for plan in plans_of_site])
+        log_probs = self._read(plan for row in plans for plan in row)
         return [
-            tuple(self._result(alt, number, plan, log_probs) for number, (alt, plan) in enumerate(pairs, 1))
-            for pairs in (
-                zip(site.alts, site_plans, strict=True) for site, site_plans in zip(sites, plans, strict=True)
-            )
+            tuple(self._result(alt, number, plan, log_probs) for number, (alt, plan) in enumerate(alleles, 1))
+            for alleles in (zip(site.alts, row, strict=True) for site, row in zip(sites, plans, strict=True))
         ]
 
     def _plan(self, site: Site, index: int) -> _Planned | Status:
@@ -161,7 +162,7 @@ class Annotator:
             return Status.TOO_LONG
         return left_align(allele, self.reference.letters)
 
-    def _read(self, plans: Sequence[_Planned | Status]) -> dict[bytes, LogProbs]:
+    def _read(self, plans: Iterable[_Planned | Status]) -> dict[bytes, LogProbs]:
         """Read every distinct window once; returns the log-probabilities (W, 4) by the window's bytes."""
         windows = {}
         for plan in plans:
@@ -177,6 +178,11 @@ class Annotator:
         if isinstance(plan, Status):
             return AlleleResult(alt, number, plan)
         kl = {strand: _kl_context(pair, log_probs) for strand, pair in plan.windows.items()}
+        if not all(map(math.isfinite, kl.values())):
+            raise ModelError(
+                f"{self.model.name}: no finite probabilities around {plan.allele.contig}:{plan.allele.start + 1}: its "
+                f"activations do not fit {str(self.predictor.dtype).split('.')[1]}; use --precision float32"
+            )
         delta = {
             strand: _delta(pair, log_probs) if self._has_delta(plan.allele) else None
             for strand, pair in plan.windows.items()
