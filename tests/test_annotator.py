@@ -314,6 +314,22 @@ def test_what_cannot_be_scored_is_not_read(
     assert predictor.windows_served == 0
 
 
+def test_ref_beyond_the_contig_is_refused_though_the_change_lies_inside(
+    sequence: str, reference: Reference, predictor: Predictor, model: Checkpoint[MaskedLM]
+) -> None:
+    annotator = Annotator(reference, predictor, model, strand="+")
+    head, tail = sequence[:150], sequence[-150:]
+    other = {"A": "C", "C": "A", "G": "A", "T": "A"}
+    sites = [
+        at(-1, "A" + head, "A" + head[:-1] + other[head[-1]]),
+        at(LENGTH - 150, tail + "A", other[tail[0]] + tail[1:] + "A"),
+        at(0, head, head[:-1] + other[head[-1]]),
+        at(LENGTH - 150, tail, other[tail[0]] + tail[1:]),
+    ]
+    statuses = [result.status for (result,) in annotator.score_sites(sites)]
+    assert statuses == [Status.CONTIG_END, Status.CONTIG_END, Status.OK, Status.OK]
+
+
 def test_flanks_may_reach_contig_ends_and_gaps(
     sequence: str, reference: Reference, predictor: Predictor, model: Checkpoint[MaskedLM]
 ) -> None:
