@@ -20,13 +20,12 @@ from torch import Tensor
 
 from sbert_model.errors import ModelError
 from sbert_model.network import BertConfig, MaskedLM, TokenClassifier
+from sbert_model.registry import CONFIG_FILE, WEIGHTS_FILES
 from sbert_model.tokenizer import VOCAB
 
 Network = TypeVar("Network", MaskedLM, TokenClassifier)
 
-_CONFIG_FILE = "config.json"
 _VOCABULARY_FILE = "vocab.txt"
-_WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
 _KINDS = {
     MaskedLM: ("BertForMaskedLM", "a masked language model", "cls."),
     TokenClassifier: ("BertForTokenClassification", "a token classifier", "classifier."),
@@ -97,9 +96,9 @@ def _read(path: Path) -> bytes:
 
 
 def _read_config(folder: Path, kind: type[MaskedLM] | type[TokenClassifier]) -> BertConfig:
-    path = folder / _CONFIG_FILE
+    path = folder / CONFIG_FILE
     if not path.is_file():
-        raise ModelError(f"{folder}: not a model folder, it has no {_CONFIG_FILE}")
+        raise ModelError(f"{folder}: not a model folder, it has no {CONFIG_FILE}")
     try:
         values = json.loads(_read(path))
     except ValueError as error:
@@ -125,10 +124,10 @@ def _check_vocabulary(path: Path) -> None:
 
 
 def _weights_file(folder: Path) -> Path:
-    for name in _WEIGHTS_FILES:
+    for name in WEIGHTS_FILES:
         if (folder / name).is_file():
             return folder / name
-    raise ModelError(f"{folder}: the model has no weights ({' or '.join(_WEIGHTS_FILES)})")
+    raise ModelError(f"{folder}: the model has no weights ({' or '.join(WEIGHTS_FILES)})")
 
 
 def _parse_safetensors(path: Path, data: bytes) -> dict[str, Tensor]:
