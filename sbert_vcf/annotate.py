@@ -168,6 +168,8 @@ def _check_output(options: AnnotateOptions) -> None:
     output = Path(options.output)
     if not output.parent.is_dir():
         raise OutputError(f"{output}: its folder does not exist; create it first")
+    if output.is_dir():
+        raise OutputError(f"{output}: is a folder; name a file")
     if output.exists():
         if Path(options.input).exists() and output.samefile(options.input):
             raise OutputError(f"{output}: is the input itself; choose another name")

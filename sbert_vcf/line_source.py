@@ -24,7 +24,7 @@ from sbert_vcf.notices import LOGGER
 
 STDIN = "-"
 BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-_SNIFFED = 4096
+_SNIFFED = 1024  # enough for a compressed file to give its first letters; a slow pipe is not waited for longer
 
 
 class _Region(NamedTuple):
@@ -213,7 +213,7 @@ def _label(name: str) -> str:
 
 
 def _find_index(name: str) -> Path | None:
-    return next((path for suffix in (".tbi", ".csi") if (path := Path(name + suffix)).is_file()), None)
+    return next((path for suffix in (".csi", ".tbi") if (path := Path(name + suffix)).is_file()), None)
 
 
 def _index_of(name: str) -> str:

@@ -31,7 +31,8 @@ def format_of(output: str, letter: str | None) -> str:
 
 def is_stream(output: str) -> bool:
     """Tell whether an output is written in place: standard output, a device or a pipe, which nothing can replace."""
-    return output in _STDOUT_NAMES or (Path(output).exists() and not Path(output).is_file())
+    path = Path(output)
+    return output in _STDOUT_NAMES or (path.exists() and not path.is_file() and not path.is_dir())
 
 
 @contextlib.contextmanager
