@@ -63,8 +63,9 @@ PACKED_COLUMNS = (
 
 OUR_IDS = frozenset([PACKED_ID, *(field.id for field in FIELDS)])
 
-# Characters with a meaning inside an INFO value or in the packed field (VCF 4.3, section 1.2).
-_ESCAPES = {ord(letter): f"%{ord(letter):02X}" for letter in " \t\r\n%,;=|"}
+# Characters with a meaning inside an INFO value or in the packed field (VCF 4.3, section 1.2). Not %: what VEP has
+# encoded stays as it is.
+_ESCAPES = {ord(letter): f"%{ord(letter):02X}" for letter in " \t\r\n,;=|"}
 
 
 def header_lines(delta: bool) -> list[str]:
@@ -106,4 +107,4 @@ def text(value: float | str | None) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.6g}"
-    return value.replace("%", "\0").translate(_ESCAPES).replace("\0", "%")
+    return value.translate(_ESCAPES)

@@ -12,11 +12,11 @@ import pysam
 
 from sbert_model.contigs import ContigNames
 from sbert_model.errors import InputError
-from sbert_model.tokenizer import N, encode
+from sbert_model.tokenizer import encode
 
 _BLOCK = 1 << 15
 _BLOCKS_KEPT = 64
-_NOT_ACGT = bytes(letter if letter in b"ACGT" else ord("N") for letter in range(256))
+_NOT_ACGT = bytes(byte if byte in b"ACGT" else ord("N") for byte in range(256))
 
 
 class Reference:
@@ -28,9 +28,11 @@ class Reference:
         _ensure_index(path)
         try:
             self._fasta = pysam.FastaFile(str(path))
+            self._lengths = dict(zip(self._fasta.references, self._fasta.lengths, strict=True))
         except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read as an indexed FASTA: {error}; try samtools faidx") from error
-        self._lengths = dict(zip(self._fasta.references, self._fasta.lengths, strict=True))
+            raise InputError(f"{path}: cannot be read with its index; delete {_indices(path)} and run again") from error
+        if not self._lengths:
+            raise InputError(f"{path}: its index names no contigs; delete {_indices(path)} and run again")
         self._names = ContigNames(self._lengths, aliases)
         self._block = lru_cache(maxsize=_BLOCKS_KEPT)(self._read_block)
 
@@ -56,7 +58,7 @@ class Reference:
         return hashlib.sha256(_fai(self.path).read_bytes()).hexdigest()
 
     def letters(self, contig: str, start: int, end: int) -> str:
-        """Return the bases of [start, end) in upper case; every letter but A, C, G, T is N, as are bases outside."""
+        """Return the bases of [start, end) as A, C, G, T; U reads as T, other letters as N, bases outside as N."""
         if start >= end:
             return ""
         length = self._lengths[contig]
@@ -74,42 +76,57 @@ class Reference:
 
     def has_gap(self, contig: str, start: int, end: int) -> bool:
         """Tell whether [start, end) holds a base that is not A, C, G or T."""
-        return bool((self.ids(contig, start, end) == N).any())
+        return "N" in self.letters(contig, start, end)
 
     def _read_block(self, contig: str, index: int) -> str:
+        start = index * _BLOCK
+        expected = min(_BLOCK, self._lengths[contig] - start)
         try:
-            text: str = self._fasta.fetch(contig, index * _BLOCK, (index + 1) * _BLOCK)
+            text: str = self._fasta.fetch(contig, start, start + _BLOCK)
         except (OSError, ValueError) as error:
-            raise InputError(f"{self.path}: cannot read {contig} at {index * _BLOCK + 1}: {error}") from error
-        expected = min(_BLOCK, self._lengths[contig] - index * _BLOCK)
-        if len(text) != expected:
-            raise InputError(
-                f"{self.path}: {contig} at {index * _BLOCK + 1} gives {len(text)} bases where its index promises "
-                f"{expected}; the FASTA is cut short or its .fai belongs to another file: delete the .fai and try again"
-            )
-        return text.upper().encode("ascii", "replace").translate(_NOT_ACGT).decode("ascii")
+            raise InputError(f"{self._damaged(contig, start)} ({error})") from error
+        # An index of another file points into header lines or beyond the end of this one.
+        if len(text) != expected or ">" in text:
+            raise InputError(self._damaged(contig, start))
+        return text.upper().replace("U", "T").encode("ascii", "replace").translate(_NOT_ACGT).decode("ascii")
+
+    def _damaged(self, contig: str, start: int) -> str:
+        return (
+            f"{self.path}: {contig} at {start + 1}: not the bases that the index promises: FASTA cut short, or another "
+            f"FASTA's index; check it, delete {_indices(self.path)} and run again"
+        )
 
 
 def _fai(path: Path) -> Path:
     return path.with_name(path.name + ".fai")
 
 
+def _gzi(path: Path) -> Path:
+    return path.with_name(path.name + ".gzi")
+
+
+def _indices(path: Path) -> str:
+    return " and ".join(index.name for index in (_fai(path), _gzi(path)) if index.exists()) or _fai(path).name
+
+
 def _ensure_index(path: Path) -> None:
     if not path.is_file():
         raise InputError(f"{path}: no such FASTA; name one with --reference")
-    with path.open("rb") as handle:
-        head = handle.read(16)
+    try:
+        with path.open("rb") as handle:
+            head = handle.read(16)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     zipped = head[:2] == b"\x1f\x8b"
     if zipped and head[12:14] != b"BC":
         raise InputError(f"{path}: compressed with gzip, which has no random access; use: gunzip and then bgzip")
-    gzi = path.with_name(path.name + ".gzi")
-    if _fai(path).exists() and (not zipped or gzi.exists()):
+    missing = [index.name for index in (_fai(path), *([_gzi(path)] if zipped else [])) if not index.exists()]
+    if not missing:
         return
     try:
         pysam.faidx(str(path))
     except pysam.utils.SamtoolsError as error:
-        reason = " ".join(str(error).split())
         raise InputError(
-            f"{path}: has no index (.fai) and none can be made ({reason}); run samtools faidx where the folder is "
-            "writable"
+            f"{path}: has no {' and no '.join(missing)}, and samtools faidx cannot make one: the folder must be "
+            "writable and the file FASTA, with lines of one length in each sequence, plain or bgzipped"
         ) from error

@@ -1,6 +1,5 @@
 """From an allele to the genes and strands on which it is scored."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from sbert_model.errors import InputError
@@ -13,7 +12,10 @@ STRAND_MODES = ("auto", "csq", "genes", "both", "+", "-")
 
 
 class Placement(NamedTuple):
-    """One gene (or bare strand) on which an allele is scored, and where that is known from."""
+    """One gene (or bare strand '+', '-') on which an allele is scored, and where that is known from.
+
+    source: a consequence field's ID, `GTF`, both of them (`ANN+GTF`), `both` or `option`.
+    """
 
     strand: str
     source: str
@@ -24,7 +26,7 @@ class Placement(NamedTuple):
 
 
 class Site(NamedTuple):
-    """What strand sources see of a record: its alleles and, where there is one, its consequence field's value."""
+    """What strand sources see of a record: its alleles and its consequence field's value ('' or '.': it has none)."""
 
     contig: str
     start: int
@@ -51,17 +53,17 @@ class StrandSource:
         self._genes = genes
         self._notices = notices
         if self._field is not None and not self._field.has_strand:
-            instead = "strands come from --genes by gene name" if genes else "it cannot tell the strand without --genes"
+            instead = "strands come from --genes by name" if genes is not None else "it tells no strand without --genes"
             notices.warn("csq-strand", f"INFO {self._field.id} has no STRAND subfield: {instead}")
-            self._field = self._field if genes else None
+            self._field = self._field if genes is not None else None
 
     @property
     def description(self) -> str:
         """Return the sources in use, in their order, for the output header."""
         if self.mode in ("both", "+", "-"):
             return self.mode
-        sources = [self._field.id] if self._field else []
-        if self._genes and self.mode != "csq":
+        sources = [self._field.id] if self._field is not None else []
+        if self._genes is not None:
             sources.append(self._genes.path.name)
         return "+".join(sources) or "both"
 
@@ -71,68 +73,68 @@ class StrandSource:
             return [Placement(self.mode, "option")]
         if self.mode == "both":
             return _both()
-        if self._field is not None and site.consequences:
-            found = self._from_consequences(site, index, allele)
-            if found or self.mode == "csq":
+        annotated = site.consequences not in ("", ".")
+        if self._field is not None and annotated:
+            found = self._from_consequences(self._field, site, index, allele.contig)
+            if found or self.mode == "csq" or self._genes is None:
                 return found
         if self._genes is not None and self.mode != "csq":
-            self._check_contig(allele.contig)
-            genes = self._genes.overlapping(allele.contig, allele.start, allele.end)
-            return [_of_gene(gene) for gene in genes]
+            self._check_contig(self._genes, allele.contig)
+            return [_of_gene(gene) for gene in self._genes.overlapping(allele.contig, allele.start, allele.end)]
         return self._without_source(site)
 
     def _without_source(self, site: Site) -> list[Placement]:
         if self._field is None:
             self._notices.warn("both", "no strand source (CSQ or --genes): every allele is scored on both strands")
             return _both()
-        if site.consequences:
-            return []
-        where = f"{site.contig}:{site.start + 1}"
+        records = f"records without INFO {self._field.id} (first: {site.contig}:{site.start + 1})"
         if self.mode == "csq":
-            self._notices.warn("no-csq", f"records without INFO {self._field.id} (first: {where}) get NO_GENE")
+            self._notices.warn("no-csq", f"{records} get NO_GENE")
             return []
-        self._notices.warn(
-            "no-csq",
-            f"records without INFO {self._field.id} (first: {where}) are scored on both strands; --genes would tell",
-        )
+        self._notices.warn("no-csq", f"{records} are scored on both strands; --genes would tell")
         return _both()
 
-    def _from_consequences(self, site: Site, index: int, allele: Allele) -> list[Placement]:
-        assert self._field is not None
-        chosen: dict[tuple[str, str], tuple[Entry, Placement]] = {}
-        for entry in entries_of_alt(self._field.entries(site.consequences), site.ref, site.alts, index):
+    def _from_consequences(self, field: ConsequenceField, site: Site, index: int, contig: str) -> list[Placement]:
+        """Return one placement per gene and strand, of its preferred transcript or else the first.
+
+        A gene is a SYMBOL (without one: a Gene, a Feature), so that the Ensembl and the RefSeq gene of a merged cache,
+        which share nothing else, are one.
+        """
+        chosen: dict[tuple[str, str], Entry] = {}
+        for entry in entries_of_alt(field.entries(site.consequences), site.ref, site.alts, index):
             if not entry.in_transcript:
                 continue
-            for strand, source in self._strands(entry, allele):
-                key = (entry.gene or entry.symbol or entry.feature, strand)
-                if key not in chosen or (entry.preferred and not chosen[key][0].preferred):
-                    placement = Placement(strand, source, entry.consequence, entry.symbol, entry.gene, entry.feature)
-                    chosen[key] = (entry, placement)
-        return [placement for _, placement in chosen.values()]
+            strand = entry.strand or self._strand_by_name(entry, contig)
+            key = (entry.symbol or entry.gene or entry.feature, strand)
+            if strand and (key not in chosen or (entry.preferred and not chosen[key].preferred)):
+                chosen[key] = entry
+        return [_of_entry(entry, strand, field.id) for (_, strand), entry in chosen.items()]
 
-    def _strands(self, entry: Entry, allele: Allele) -> Sequence[tuple[str, str]]:
-        assert self._field is not None
-        if entry.strand:
-            return [(entry.strand, self._field.id)]
+    def _strand_by_name(self, entry: Entry, contig: str) -> str:
+        """Return the strand of the entry's transcript, gene or symbol in the annotation; '' where it tells none."""
         if self._genes is None:
-            return []
+            return ""
         for name in (entry.feature, entry.gene, entry.symbol):
-            strands = self._genes.strands_by_name(allele.contig, name) if name else set()
+            strands = self._genes.strands_by_name(contig, name) if name else set()
             if len(strands) == 1:
-                return [(strand, f"{self._field.id}+GTF") for strand in strands]
-        return []
+                return strands.pop()
+        return ""
 
-    def _check_contig(self, contig: str) -> None:
-        assert self._genes is not None
-        if not self._genes.has_contig(contig):
+    def _check_contig(self, genes: Genes, contig: str) -> None:
+        if not genes.has_contig(contig):
             self._notices.warn(
                 "genes-contig",
-                f"{self._genes.path}: no genes on contig {contig} (nor perhaps on others): its alleles get NO_GENE",
+                f"{genes.path}: no genes on contig {contig} (nor perhaps on others): its alleles get NO_GENE",
             )
 
 
 def _both() -> list[Placement]:
     return [Placement("+", "both"), Placement("-", "both")]
+
+
+def _of_entry(entry: Entry, strand: str, field_id: str) -> Placement:
+    source = field_id if entry.strand else f"{field_id}+GTF"
+    return Placement(strand, source, entry.consequence, entry.symbol, entry.gene, entry.feature)
 
 
 def _of_gene(gene: Gene) -> Placement:

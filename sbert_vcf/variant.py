@@ -26,6 +26,9 @@ class Status(str, Enum):
     NO_ALT = "NO_ALT"
 
 
+_WRITTEN = re.compile(r"(\S+):([0-9]+):([^:,\s]+):([^:,\s]+|[^,\s]*[][<][^,\s]*)")
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One ALT allele as it is written: contig, 0-based start of REF, and the REF and ALT letters."""
@@ -37,14 +40,17 @@ class Variant:
 
     @classmethod
     def parse(cls, text: str) -> "Variant":
-        """Read `contig:pos:ref:alt` (1-based pos; a contig name may itself hold colons).
+        """Read `contig:pos:ref:alt` (1-based pos; contig names, breakends and symbols may themselves hold colons).
 
         Raises InputError when the text has another form.
         """
-        parts = text.rsplit(":", 3)
-        if len(parts) != 4 or not parts[0] or not parts[1].isdecimal() or not parts[2] or not parts[3]:
-            raise InputError(f"variant {text!r}: expected contig:position:ref:alt, for example chr7:117199644:ATCT:A")
-        return cls(parts[0], int(parts[1]) - 1, parts[2], parts[3])
+        match = _WRITTEN.fullmatch(text)
+        if match is None:
+            raise InputError(
+                f"variant {text!r}: expected contig:position:ref:alt with one ALT, for example chr7:117199644:ATCT:A"
+            )
+        contig, position, ref, alt = match.groups()
+        return cls(contig, int(position) - 1, ref, alt)
 
     def __str__(self) -> str:
         return f"{self.contig}:{self.start + 1}:{self.ref}:{self.alt}"
@@ -63,12 +69,12 @@ _BASES = re.compile("[ACGTacgt]+")
 
 
 def unscorable(ref: str, alt: str) -> Status | None:
-    """Return the status of an ALT that holds no plain bases, or None for one that can be scored."""
+    """Return the status of an ALT that cannot be scored, as its text alone tells; None for plain bases A, C, G, T."""
     if alt == "*":
         return Status.STAR
     if "[" in alt or "]" in alt:
         return Status.BREAKEND
-    if alt.startswith("<"):
+    if "<" in alt:
         return Status.SYMBOLIC
     if len(alt) > 1 and (alt[0] == "." or alt[-1] == "."):
         return Status.BREAKEND
@@ -80,14 +86,14 @@ def unscorable(ref: str, alt: str) -> Status | None:
 def trim(contig: str, start: int, ref: str, alt: str) -> Allele:
     """Drop the suffix and then the prefix that REF and ALT share (upper case; both may become empty)."""
     ref, alt = ref.upper(), alt.upper()
-    suffix = _shared(ref[::-1], alt[::-1])
+    suffix = shared_prefix(ref[::-1], alt[::-1])
     ref, alt = ref[: len(ref) - suffix], alt[: len(alt) - suffix]
-    prefix = _shared(ref, alt)
+    prefix = shared_prefix(ref, alt)
     return Allele(contig, start + prefix, start + len(ref), alt[prefix:])
 
 
-def _shared(left: str, right: str) -> int:
-    """Return the length of the prefix that two strings share."""
+def shared_prefix(left: str, right: str) -> int:
+    """Return the length of the prefix that two strings share, in characters."""
     for index, (a, b) in enumerate(zip(left, right, strict=False)):
         if a != b:
             return index

@@ -1,5 +1,6 @@
 """The two sequences that the model reads for one allele, and where the allele's flanks lie in them."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ Indices = npt.NDArray[np.intp]
 
 
 class Flanks(NamedTuple):
-    """Indices into a window of the bases at distance 1…100 from the allele's edges, each (100,)."""
+    """Indices into a window of the bases at distance 1…100 from the allele's genomic edges, each (100,)."""
 
     left: Indices
     right: Indices
@@ -64,23 +65,20 @@ def build_windows(allele: Allele, strand: str, reference: Reference, size: int) 
     ref_ids = bases[:size]  # (W,)
     right = bases[half + end - start :]
     alt_ids = np.concatenate((bases[:half], encode(alt), right))[:size]  # (W,)
-    ref_flanks = _flanks(half, end - start)
-    alt_flanks = _flanks(half, len(alt))
+    ref_flanks = _flanks(size, end - start, strand)
+    alt_flanks = _flanks(size, len(alt), strand)
     if strand == "+":
         return WindowPair(ref_ids, alt_ids, ref_flanks, alt_flanks, half)
-    return WindowPair(
-        reverse_complement(ref_ids),
-        reverse_complement(alt_ids),
-        _mirrored(ref_flanks, size),
-        _mirrored(alt_flanks, size),
-        size - 1 - half,
-    )
+    return WindowPair(reverse_complement(ref_ids), reverse_complement(alt_ids), ref_flanks, alt_flanks, size - 1 - half)
 
 
-def _flanks(start: int, length: int) -> Flanks:
+@lru_cache(maxsize=4096)
+def _flanks(size: int, length: int, strand: str) -> Flanks:
+    """Return the flanks of an allele of `length` nt that starts at size // 2; left and right are genomic."""
+    half = size // 2
     distance = np.arange(1, FLANK + 1)
-    return Flanks(start - distance, start + length + distance - 1)
-
-
-def _mirrored(flanks: Flanks, size: int) -> Flanks:
-    return Flanks(size - 1 - flanks.left, size - 1 - flanks.right)
+    left, right = half - distance, half + length - 1 + distance
+    if strand == "-":
+        left, right = size - 1 - left, size - 1 - right
+    left.flags.writeable = right.flags.writeable = False  # shared by all alleles of this length
+    return Flanks(left, right)

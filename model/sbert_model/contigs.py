@@ -10,7 +10,7 @@ class ContigNames:
     """Finds the name that a file uses for a contig that another file names in its own way.
 
     names: the contig names of the file that is looked into (FASTA, GTF).
-    aliases: groups of names that mean the same contig, as read by `read_aliases`.
+    aliases: pairs of names that mean the same contig, in either order, as read by `read_aliases`.
     """
 
     def __init__(self, names: Iterable[str], aliases: Iterable[tuple[str, str]] = ()) -> None:
@@ -46,20 +46,22 @@ def spellings(contig: str) -> tuple[str, ...]:
 
 
 def read_aliases(path: Path) -> list[tuple[str, str]]:
-    """Read an alias table: two tab-separated contig names a line; `#` starts a comment line.
+    """Read an alias table: two contig names a line with a tab or spaces between; `#` starts a comment line.
 
     Raises InputError for a missing file and for a line that has not two names.
     """
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise InputError(f"{path}: cannot read the alias table: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is no alias table: expected text, two contig names a line") from error
     pairs = []
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
-        names = [name.strip() for name in line.split("\t")]
-        if len(names) != 2 or not all(names):
-            raise InputError(f"{path}:{number}: expected two tab-separated contig names, found {line!r}")
+        names = line.split()
+        if len(names) != 2:
+            raise InputError(f"{path}:{number}: expected two contig names, found {line[:80]!r}")
         pairs.append((names[0], names[1]))
     return pairs
