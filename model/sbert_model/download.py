@@ -114,8 +114,8 @@ def _unpack(archive: Path, origin: str, model: registry.Model, folder: Path) -> 
                 if digest != model.sha256[path.name]:
                     raise ModelError(
                         f"{origin}: {member.name} has SHA-256 {digest}, the published file {model.sha256[path.name]}: "
-                        f"damaged, or not the archive of {ARCHIVE_DOI}; download it again, or unpack an archive that you "
-                        "trust yourself and name the folder with -m"
+                        f"damaged, or not the archive of {ARCHIVE_DOI}; download it again, or unpack an archive "
+                        "that you trust yourself and name the folder with -m"
                     )
                 missing.discard(path.name)
     except _BROKEN_ARCHIVE as error:
