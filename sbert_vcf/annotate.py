@@ -56,7 +56,7 @@ def annotate(options: AnnotateOptions, scoring: ScoringOptions) -> Counter[Statu
     """
     _check_output(options)
     notices = Notices()
-    use_cpu_threads(scoring.threads)
+    threads = use_cpu_threads(scoring.threads)
     letter = format_of(options.output, options.letter)
     tally: Counter[Status] = Counter()
     with VcfInput(options.input, notices, options.region) as vcf:
@@ -72,6 +72,10 @@ def annotate(options: AnnotateOptions, scoring: ScoringOptions) -> Counter[Statu
             ) as writer,
             _progress_bar(options) as bar,
         ):
+            LOGGER.debug(
+                "window: %d nt; %d alleles at a time; %d CPU threads; strands: %s",
+                *(annotator.window, annotator.batch_size, threads, annotator.strands.description),
+            )
             build = _BuildCheck(vcf.name, str(annotator.reference.path), options.force)
             for record, results in _scored(vcf, annotator, field.id if field else None):
                 tally.update([result.status for result in results] or [Status.NO_ALT])
@@ -82,6 +86,9 @@ def annotate(options: AnnotateOptions, scoring: ScoringOptions) -> Counter[Statu
                     bar.set_postfix_str(f"{tally[Status.OK] / tally.total():.0%} scored", refresh=False)
                     bar.update()
             build.finish()
+            LOGGER.debug(
+                "windows: %d asked for, %d run", annotator.predictor.windows_served, annotator.predictor.windows_run
+            )
     return tally
 
 

@@ -52,7 +52,7 @@ def check_strand(scoring: dict[str, Any]) -> None:
 def verbosity_options(command: _Command) -> _Command:
     """Add -q and -v."""
     for option in (
-        click.option("-v", "--verbose", is_flag=True, help="Say more on stderr."),
+        click.option("-v", "--verbose", is_flag=True, help="Say more on stderr: window, batches, threads."),
         click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors on stderr."),
     ):
         command = option(command)

@@ -7,6 +7,7 @@ import os
 import signal
 import struct
 import subprocess
+import tempfile
 import zlib
 from typing import Protocol
 
@@ -100,6 +101,7 @@ class _BcfSink:
         self._stream = stream
         self._mode = "wb" if letter == "b" else "wbu"
         self._writer: cyvcf2.Writer | None = None
+        self._declared: dict[str, set[str]] = {}
         reader, self._pipe = os.pipe()
         # In a session of its own, so that Ctrl-C does not look like a failing output.
         self._copier = subprocess.Popen(
@@ -108,17 +110,26 @@ class _BcfSink:
         os.close(reader)
 
     def write_header(self, header: Header) -> None:
-        text = b"".join(_encoded(line) for line in header.lines)  # as bytes: cyvcf2 would encode text by the locale
         try:
-            self._writer = cyvcf2.Writer.from_string(f"/dev/fd/{self._pipe}", text, mode=self._mode)
+            # By way of a file: cyvcf2 declares a header that it is given as text to be VCFv4.2.
+            with tempfile.NamedTemporaryFile(suffix=".vcf") as text:
+                text.writelines(_encoded(line) for line in header.lines)
+                text.flush()
+                template = cyvcf2.VCF(text.name)
+            self._writer = cyvcf2.Writer(f"/dev/fd/{self._pipe}", template, mode=self._mode)
+        except OSError:
+            raise
         except Exception as error:  # cyvcf2 raises bare ones
             raise InputError(f"the header cannot be written as BCF, write VCF (-O z): {error}") from error
         finally:
             os.close(self._pipe)
         self._writer.write_header()
+        understood = Header(self._writer.raw_header.split("\n"))
+        self._declared = {kind: set(understood.ids(kind)) for kind in ("contig", "INFO", "FORMAT", "FILTER")}
 
     def write(self, line: str) -> None:
         assert self._writer is not None
+        self._check_declared(line)
         where = ":".join(line.split("\t", 2)[:2])
         try:
             # Parsed anew with the output header: values set on a cyvcf2 record would stay untyped text.
@@ -154,6 +165,23 @@ class _BcfSink:
         if self._copier.returncode != 0:
             reason = said.decode(errors="replace").strip().rpartition(": ")[2]
             raise OSError(None, reason or f"cat ended with {self._copier.returncode}")
+
+    def _check_declared(self, line: str) -> None:
+        """Refuse names that the header does not declare as htslib understands it: the BCF would be broken."""
+        columns = line.split("\t", 9)
+        used = {
+            "contig": [columns[0]],
+            "FILTER": columns[6].split(";"),
+            "INFO": columns[7].split(";"),
+            "FORMAT": columns[8].split(":") if len(columns) > 8 else [],
+        }
+        for kind, entries in used.items():
+            for name in (entry.split("=", 1)[0] for entry in entries):
+                if name not in ("", ".") and name not in self._declared[kind]:
+                    raise InputError(
+                        f"{columns[0]}:{columns[1]}: {kind} {name} is not declared in the header, which BCF needs; "
+                        "write VCF (-O z), or declare it with: bcftools annotate -h"
+                    )
 
 
 def _encoded(line: str) -> bytes:

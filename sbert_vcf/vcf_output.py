@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pysam
 
-from sbert_model.errors import InputError, OutputError
+from sbert_model.errors import OutputError
 from sbert_vcf.header import Header
 from sbert_vcf.notices import Notices
 from sbert_vcf.sinks import Sink, open_sink
@@ -67,7 +67,7 @@ def _writing(target: int | str, name: str, letter: str, header: Header) -> Itera
     try:
         with _reported(name):
             sink.write_header(header)
-        writer = Writer(sink, header, letter, name)
+        writer = Writer(sink, header, name)
         yield writer
         writer.close()
     except BaseException:
@@ -114,13 +114,11 @@ def _reported(name: str) -> Iterator[None]:
 
 
 class Writer:
-    """Writes annotated lines in their order and watches what the index and BCF will need."""
+    """Writes annotated lines in their order and watches what the index will need."""
 
-    def __init__(self, sink: Sink, header: Header, letter: str, name: str) -> None:
+    def __init__(self, sink: Sink, header: Header, name: str) -> None:
         self._sink = sink
         self.name = name
-        self._declared = {kind: set(header.ids(kind)) for kind in ("contig", "INFO", "FORMAT", "FILTER")}
-        self._strict = letter in "ub"
         self._seen: set[str] = set()
         self._last = ("", -1)
         self.sorted = True
@@ -128,8 +126,6 @@ class Writer:
 
     def write(self, line: str, contig: str, start: int) -> None:
         """Write one line; contig and 0-based start are its own."""
-        if self._strict:
-            self._check_declared(line)
         if contig != self._last[0]:
             self.sorted = self.sorted and contig not in self._seen
             self._seen.add(contig)
@@ -144,20 +140,3 @@ class Writer:
         """Finish the output; raises OutputError when the rest of it cannot be written."""
         with _reported(self.name):
             self._sink.close()
-
-    def _check_declared(self, line: str) -> None:
-        """Refuse what BCF cannot hold: names that the header does not declare (htslib would write a broken file)."""
-        columns = line.split("\t", 9)
-        used = {
-            "contig": [columns[0]],
-            "FILTER": [name for name in columns[6].split(";") if name not in (".", "PASS")],
-            "INFO": [] if columns[7] == "." else [part.split("=", 1)[0] for part in columns[7].split(";")],
-            "FORMAT": columns[8].split(":") if len(columns) > 8 and columns[8] != "." else [],
-        }
-        for kind, names in used.items():
-            for name in names:
-                if name and name not in self._declared[kind]:
-                    raise InputError(
-                        f"{columns[0]}:{columns[1]}: {kind} {name} is not declared in the header, which BCF needs; "
-                        "write VCF (-O z), or declare it with: bcftools annotate -h"
-                    )

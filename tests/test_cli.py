@@ -173,8 +173,12 @@ def test_options_reach_the_run(run: Run, world: World, vcf: Path, tmp_path: Path
     assert not Path(f"{out}.tbi").exists()
     assert run("annotate", vcf, "-o", out, "--overwrite", "-O", "v", "--delta", *world.options()).code == 0
     assert "SBERT_DELTA=" in out.read_text()
-    done = run("annotate", vcf, "--progress", *world.options())
+    done = run("annotate", vcf, "--progress", *world.options(), "--strand", "auto")
     assert "100% scored]" in done.err
+    assert "sbert-vcf: warning: no strand source" in done.err
+    done = run("annotate", vcf, "-v", *world.options(), "--batch-size", "2")
+    assert "sbert-vcf: window: 402 nt; 2 alleles at a time; 1 CPU threads; strands: +\n" in done.err
+    assert "sbert-vcf: windows: 6 asked for, 6 run\n" in done.err
 
 
 def test_quiet_tells_errors(run: Run, tmp_path: Path, world: World) -> None:

@@ -1,5 +1,6 @@
 """sbert_vcf.vcf_input and sbert_vcf.header: records taken apart and put together again, and what is no VCF."""
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -161,3 +162,42 @@ def test_what_a_header_declares() -> None:
     assert Header(["#CHROM"]).reference is None
     assert header.with_lines(["##new"]).lines == [*header.lines[:-1], "##new", "#CHROM"]
     assert header.without_info(frozenset(["LATER", "C"])).lines == [*header.lines[:7], "#CHROM"]
+
+
+# No VCF: no #CHROM line, or not as it has to be; blanks for tabs; columns that are missing; letters in POS.
+REFUSED = {
+    "Pangolin.brca.vcf",
+    "baskerville.snp_eqtl.vcf",
+    "bcftools.isec-miss.2.3.vcf",
+    "ensvar.test_vcf_clnsig.vcf.gz",
+    "openspliceai.variant_test_input.vcf",
+    "spec.v43.failed.body_pos_001.vcf",
+    "spec.v43.failed.meta_002.vcf",
+    "spec.v43.failed.meta_004.vcf",
+    "vcfanno.citest_test.vcf",
+    "vcfanno.number.vcf.gz",
+    "vep.arabidopsis_thaliana.TAIR10.vcf",
+    "vg.inverting_miniFasta_VCFinversion.vcf.gz",
+    "vg.sv_x.inv.vcf",
+}
+
+
+@pytest.mark.real_data
+def test_files_of_many_programs_pass_unchanged(data: Path) -> None:
+    refused = set()
+    paths = [path for path in (data / "vcf").rglob("*.vcf*") if path.suffix in (".vcf", ".gz")]
+    assert len(paths) > 200
+    for path in paths:
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8", "surrogateescape")
+        before = [line for line in text.replace("\r\n", "\n").split("\n") if line]
+        try:
+            with VcfInput(str(path), Notices()) as vcf:
+                after = [*vcf.header.lines, *(record.line("", OURS) for record in vcf)]
+        except InputError:
+            refused.add(path.name)
+            continue
+        if not before[0].startswith("##fileformat=VCF"):
+            before.insert(0, "##fileformat=VCFv4.2")
+        assert after == before, path.name
+    assert refused == REFUSED

@@ -339,6 +339,20 @@ def test_header_that_bcf_cannot_hold(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_contig_line_that_htslib_does_not_understand(tmp_path: Path) -> None:
+    header = header_of(vcf_text([], contigs=["##contig=<ID=chr1,A,length=5>"]))
+    with pytest.raises(InputError, match="chr1:100: contig chr1 is not declared"):
+        write(tmp_path / "x.bcf", "b", LINES, header=header)
+
+
+def test_version_of_the_vcf_stays(tmp_path: Path) -> None:
+    header = Header(["##fileformat=VCFv4.3", *HEADER.lines[1:]])
+    write(tmp_path / "x.bcf", "b", LINES, header=header)
+    assert gzip.decompress((tmp_path / "x.bcf").read_bytes()).count(b"##fileformat=") == 1
+    with pysam.VariantFile(str(tmp_path / "x.bcf")) as vcf:
+        assert str(vcf.header).startswith("##fileformat=VCFv4.3\n")
+
+
 def test_odd_text_in_bcf(tmp_path: Path) -> None:
     output = tmp_path / "x.bcf"
     header = Header([*HEADER.lines[:-1], "##note=\udcff", HEADER.lines[-1]])
