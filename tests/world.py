@@ -18,6 +18,7 @@ CONTIG_LINES = tuple(f"##contig=<ID={name},length={length}>" for name, length in
 INFO_LINES = (
     '##INFO=<ID=DP,Number=1,Type=Integer,Description="Depth">',
     '##INFO=<ID=TEXT,Number=.,Type=String,Description="Any text, with a comma and \\"quotes\\"">',
+    '##INFO=<ID=END,Number=1,Type=Integer,Description="End of the record">',
     '##INFO=<ID=FLAG,Number=0,Type=Flag,Description="A flag">',
 )
 OTHER_LINES = (
