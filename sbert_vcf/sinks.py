@@ -115,8 +115,8 @@ class _BcfSink:
             with tempfile.NamedTemporaryFile(suffix=".vcf") as text:
                 text.writelines(_encoded(line) for line in header.lines)
                 text.flush()
-                template = cyvcf2.VCF(text.name)
-            self._writer = cyvcf2.Writer(f"/dev/fd/{self._pipe}", template, mode=self._mode)
+                self._template = cyvcf2.VCF(text.name)  # kept, for the writer points into it
+            self._writer = cyvcf2.Writer(f"/dev/fd/{self._pipe}", self._template, mode=self._mode)
         except OSError:
             raise
         except Exception as error:  # cyvcf2 raises bare ones
