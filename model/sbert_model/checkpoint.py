@@ -177,9 +177,8 @@ def _fill_in(tensors: dict[str, Tensor], name: str, twin: str) -> None:
 
 
 def _fill(path: Path, kind: Callable[[BertConfig], Network], config: BertConfig, tensors: dict[str, Tensor]) -> Network:
-    # On the meta device nothing is allocated or initialised only to be thrown away.
-    with torch.device("meta"):
-        network = kind(config)
+    # On the CPU, though its weights are thrown away: PyTorch's meta device would import its compiler, for seconds.
+    network = kind(config)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     _check_kind(path, type(network), tensors)
     if missing := [name for name in expected if name not in tensors]:
