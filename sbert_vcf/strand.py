@@ -8,8 +8,6 @@ from sbert_vcf.genes import Gene, Genes
 from sbert_vcf.notices import Notices
 from sbert_vcf.variant import Allele
 
-STRAND_MODES = ("auto", "csq", "genes", "both", "+", "-")
-
 
 class Placement(NamedTuple):
     """One gene (or bare strand '+', '-') on which an allele is scored, and where that is known from.
