@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import os
 import signal
 import sys
 from typing import Any
@@ -67,6 +68,9 @@ def main() -> None:
         if signal.getsignal(number) == signal.SIG_DFL:  # under nohup SIGHUP is ignored and has to stay so
             signal.signal(number, _terminated)
     set_verbosity(quiet=False, verbose=False)
+    # PyTorch's threads would spin while they wait for each other, which costs a run most of its time where the cores
+    # are shared with other programs. It is read when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
