@@ -71,6 +71,7 @@ def randomise(network: MaskedLM | TokenClassifier, seed: int = 0, scale: float =
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if parameter.ndim < 2:
+                parameter.fill_(1.0 if name.endswith("LayerNorm.weight") else 0.0)
                 parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
             elif "embeddings" in name:
                 parameter.normal_(0, 1.0 if "word" in name else 0.5, generator=generator)

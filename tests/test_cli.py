@@ -376,7 +376,12 @@ def test_signal_while_it_annotates(world: World, tmp_path: Path, number: int, co
     out = tmp_path / "out.vcf.gz"
     command = [*COMMAND, "annotate", "-", "-q", "-o", str(out), *world.options()]
     with subprocess.Popen(
-        command, env=ENVIRONMENT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        command,
+        env=ENVIRONMENT,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # where tests run as a job it is ignored
     ) as process:
         assert process.stdin is not None
         assert process.stderr is not None
