@@ -70,7 +70,8 @@ class Annotator:
             raise ModelError(f"{model.name}: reads {self.window} nt; KL-context needs at least {2 * FLANK + 2}")
         self.batch_size = batch_size or default_batch_size(predictor.device)
         self.delta = delta
-        self.strands = StrandSource(strand, field, genes, notices or Notices())
+        self._notices = notices or Notices()
+        self.strands = StrandSource(strand, field, genes, self._notices)
 
     @classmethod
     def open(
@@ -150,6 +151,11 @@ class Annotator:
     def _normalized(self, site: Site, alt: str) -> Allele | Status:
         contig = self.reference.contig(site.contig)
         if contig is None:
+            self._notices.warn(
+                "contig-missing",
+                f"contigs that {self.reference.path} does not have (first: {site.contig}) get CONTIG_MISSING; --alias "
+                "can name them",
+            )
             return Status.CONTIG_MISSING
         end = site.start + len(site.ref)
         if site.start < 0 or end > self.reference.contigs[contig]:
