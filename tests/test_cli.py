@@ -381,7 +381,7 @@ def test_signal_while_it_annotates(world: World, tmp_path: Path, number: int, co
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # where tests run as a job it is ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (as a job, tests ignore it)
     ) as process:
         assert process.stdin is not None
         assert process.stderr is not None
