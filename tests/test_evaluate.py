@@ -60,6 +60,11 @@ def test_windows_lie_side_by_side_and_15_percent_are_masked() -> None:
         assert np.flatnonzero(masked != window.ids).tolist() == window.places.tolist()
 
 
+def test_fewer_bases_can_be_masked() -> None:
+    windows = masked_windows([_piece(_random(100_000))], 1000, rate=0.02)
+    assert sum(window.places.size for window in windows) / 100_000 == pytest.approx(0.02, abs=0.002)
+
+
 def test_n_is_never_masked() -> None:
     windows = masked_windows([_piece("NA" * 500)], 100)
     assert all((window.ids[window.places] != N).all() and window.places.size > 0 for window in windows)

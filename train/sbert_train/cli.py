@@ -138,6 +138,13 @@ def pretrain(
 @click.option("--length", type=COUNT, default=1024, show_default=True, help="Nucleotides per window.")
 @click.option("--windows", type=COUNT, metavar="N", help="At most N windows per species; default: all.")
 @click.option(
+    "--mask-rate",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.15,
+    show_default=True,
+    help="Share of the bases that are masked, all at once.",
+)
+@click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Chooses the windows and the masked bases."
 )
 @click.option("--threads", type=COUNT, metavar="N", help="CPU threads; default: all it may use.")
@@ -149,6 +156,7 @@ def evaluate(
     held_out: tuple[str, ...],
     length: int,
     windows: int | None,
+    mask_rate: float,
     seed: int,
     threads: int | None,
     json_out: Path | None,
@@ -165,7 +173,7 @@ def evaluate(
     use_cpu_threads(threads)
     predictor = Predictor(load_masked_lm(model).network, select_device("auto"))
     corpus = load_corpus(read_genomes(pairs, table), held_out)
-    chosen = evaluation.masked_windows(corpus.validation, length, windows, seed)
+    chosen = evaluation.masked_windows(corpus.validation, length, windows, seed, mask_rate)
     scores = evaluation.evaluate(predictor.log_probs, chosen, corpus.training)
     click.echo(evaluation.table(scores))
     if json_out is not None:

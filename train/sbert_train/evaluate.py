@@ -17,7 +17,6 @@ from sbert_train.count_models import Floats, Places, fit, log_probabilities
 LogProbs = Callable[[Sequence[Ids]], Sequence[Floats]]
 """Natural-log probabilities (L, 4) of A, C, G, T at each base of each window of ids (L,)."""
 
-MASK_RATE = 0.15
 RESAMPLES = 1000
 WINDOWS_AT_ONCE = 32
 ALL = "all"
@@ -65,9 +64,9 @@ class Score:
 
 
 def masked_windows(
-    pieces: Sequence[Piece], length: int = 1024, per_species: int | None = None, seed: int = 0
+    pieces: Sequence[Piece], length: int = 1024, per_species: int | None = None, seed: int = 0, rate: float = 0.15
 ) -> list[Window]:
-    """Cut pieces into windows of `length` nt side by side and choose 15 % of their bases; N is never chosen.
+    """Cut pieces into windows of `length` nt side by side and choose `rate` of their bases; N is never chosen.
 
     What is left at the end of a piece is not used. Of each species at most `per_species` windows are taken, at
     random; they depend on the seed and on that species alone. Raises InputError when no piece has `length` nt.
@@ -78,7 +77,7 @@ def masked_windows(
         cut = [window for piece in pieces if piece.species == species for window in _cut(piece.ids, length)]
         for number in rng.permutation(len(cut))[:per_species]:
             ids = cut[number]
-            places = np.flatnonzero((rng.random(length) < MASK_RATE) & np.isin(ids, NUCLEOTIDES))
+            places = np.flatnonzero((rng.random(length) < rate) & np.isin(ids, NUCLEOTIDES))
             windows.append(Window(species, ids, places))
     if not windows:
         raise InputError(f"no held-out pre-mRNA of {length} nt or more; check what is held out")
