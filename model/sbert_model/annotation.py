@@ -1,4 +1,4 @@
-"""Transcripts and their exons, read from GTF or GFF3 (Ensembl, GENCODE, RefSeq and their like)."""
+"""Transcripts and their exons, read from GTF, GFF3 (Ensembl, GENCODE, RefSeq and their like) or UCSC genePred."""
 
 import gzip
 import itertools
@@ -11,9 +11,12 @@ from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from sbert_model.errors import InputError
+from sbert_model.gene_pred import GenePred, is_gene_pred, read_gene_pred
 
 GENE_FEATURES = frozenset({b"gene", b"ncRNA_gene", b"pseudogene", b"transposable_element_gene"})
-GTF_FEATURES = frozenset({b"gene", b"transcript", b"exon"})
+# The CDS of GTF stops before the stop codon, that of GFF3 and genePred holds it: both are read as coding.
+CDS_FEATURES = frozenset({b"CDS", b"stop_codon"})
+GTF_FEATURES = frozenset({b"gene", b"transcript", b"exon"}) | CDS_FEATURES
 # Each GFF3 source has its own names for transcripts (mRNA, lnc_RNA, V_gene_segment, …), so what is none is listed.
 GFF3_IGNORED = frozenset(
     b"CDS five_prime_UTR three_prime_UTR start_codon stop_codon stop_codon_redefined_as_selenocysteine UTR intron "
@@ -21,6 +24,7 @@ GFF3_IGNORED = frozenset(
     b"enhancer silencer promoter origin_of_replication repeat_region CpG_island centromere D_loop".split()
 )
 GTF_KEYS = re.compile(rb'\b(gene_id|transcript_id|gene_name|gene) +"?([^";]*)"?')
+GFF3_IGNORED_BUT_CDS = GFF3_IGNORED - CDS_FEATURES
 GTF_TRANSCRIPT = re.compile(rb'\btranscript_id +"?([^";]*)"?')
 GFF3_KEYS = re.compile(rb"(?:^|;) *(ID|Parent|Name|gene_id|gene_name|transcript_id|gene)=([^;]*)")
 GFF3_PARENT = re.compile(rb"(?:^|;) *Parent=([^;]*)")
@@ -33,6 +37,7 @@ class Transcript:
 
     start, end: 0-based half-open. strand: "+" or "-".
     exons: by genomic start, merged where they touch or overlap; empty when the file names none.
+    cds: the same for the coding parts, stop codon included; empty when there are none or they were not asked for.
     """
 
     contig: str
@@ -43,6 +48,7 @@ class Transcript:
     gene_id: str
     gene_name: str
     exons: tuple[tuple[int, int], ...]
+    cds: tuple[tuple[int, int], ...] = ()
 
 
 class _Line(NamedTuple):
@@ -68,10 +74,13 @@ class _Feature:
     gene_name: bytes
     is_gene: bool
     exons: list[tuple[int, int]] = field(default_factory=list)
+    cds: list[tuple[int, int]] = field(default_factory=list)
 
 
-def read_transcripts(path: Path) -> list[Transcript]:
-    """Read the transcripts of a GTF or GFF3 file (plain, gzip or bgzip), in the order of their first line.
+def read_transcripts(path: Path, *, with_cds: bool = False) -> list[Transcript]:
+    """Read the transcripts of a GTF, GFF3 or genePred file (plain, gzip or bgzip), in the order of their first line.
+
+    The format is told from the first line. with_cds: read the coding parts too, which takes half as long again.
 
     Features without a strand are left out. Raises InputError for a file that is missing, broken or names no gene.
     """
@@ -79,16 +88,24 @@ def read_transcripts(path: Path) -> list[Transcript]:
         with path.open("rb") as file:
             compressed = file.read(2) == b"\x1f\x8b"
         with gzip.open(path, "rb") if compressed else path.open("rb") as lines:
-            transcripts = _read(path, lines)
+            transcripts = _read(path, lines, with_cds)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot read the gene annotation: {error}") from error
     if not transcripts:
-        raise InputError(f"{path}: no gene, transcript or exon with a strand in it; give a GTF or GFF3 file")
+        raise InputError(f"{path}: no gene, transcript or exon with a strand in it; give a GTF, GFF3 or genePred file")
     return transcripts
 
 
-def _read(path: Path, file: Iterable[bytes]) -> list[Transcript]:
-    lines = _lines(path, file)
+def _read(path: Path, file: Iterator[bytes], with_cds: bool) -> list[Transcript]:
+    head = []
+    for line in file:
+        head.append(line)
+        if line.strip() and not line.startswith(b"#"):
+            break
+    file = itertools.chain(head, file)
+    if head and is_gene_pred(head[-1]):
+        return [_gene_pred_transcript(row, with_cds) for row in read_gene_pred(path, file)]
+    lines = _lines(path, file, GFF3_IGNORED_BUT_CDS if with_cds else GFF3_IGNORED)
     first = next(lines, None)
     if first is None:
         return []
@@ -97,7 +114,22 @@ def _read(path: Path, file: Iterable[bytes]) -> list[Transcript]:
     return _finish(_read_gff3(lines) if gff3 else _read_gtf(lines))
 
 
-def _lines(path: Path, file: Iterable[bytes]) -> Iterator[_Line]:
+def _gene_pred_transcript(row: GenePred, with_cds: bool) -> Transcript:
+    cds = [(max(start, row.cds_start), min(end, row.cds_end)) for start, end in row.exons] if with_cds else []
+    return Transcript(
+        contig=row.contig,
+        start=row.start,
+        end=row.end,
+        strand=row.strand,
+        transcript_id=row.name,
+        gene_id=row.gene,
+        gene_name=row.gene,
+        exons=_merge(row.exons),
+        cds=_merge([part for part in cds if part[0] < part[1]]),
+    )
+
+
+def _lines(path: Path, file: Iterable[bytes], ignored: frozenset[bytes]) -> Iterator[_Line]:
     """Yield the lines that may matter; the others are dropped at their third column, which most of a file is."""
     for number, line in enumerate(file, 1):
         head = line.split(b"\t", 3)
@@ -110,7 +142,7 @@ def _lines(path: Path, file: Iterable[bytes]) -> Iterator[_Line]:
                 f"{path}:{number}: expected nine tab-separated columns of GTF or GFF3, found {line[:60]!r}"
             )
         feature = head[2]
-        if feature in GFF3_IGNORED or line.startswith(b"#"):
+        if feature in ignored or line.startswith(b"#"):
             continue
         try:
             first, last, _, strand, _, attributes = head[3].rstrip(b"\r\n").split(b"\t", 5)
@@ -125,17 +157,20 @@ def _lines(path: Path, file: Iterable[bytes]) -> Iterator[_Line]:
 
 
 def _read_gtf(lines: Iterable[_Line]) -> dict[bytes, _Feature]:
-    """Collect GTF features; a transcript or a gene that has exon lines only is spanned by them."""
+    """Collect GTF features; lines may come in any order, and what has exon lines only is spanned by them."""
     features: dict[bytes, _Feature] = {}
     for line in lines:
         if line.feature not in GTF_FEATURES or b"_id" not in line.attributes:
             continue
-        match = GTF_TRANSCRIPT.search(line.attributes) if line.feature == b"exon" else None
+        match = GTF_TRANSCRIPT.search(line.attributes) if line.feature != b"gene" else None
         known = features.get(_key(line, b"t", match.group(1))) if match else None
         if known is None:
             known = _gtf_feature(line, features)
         if line.feature == b"exon":
             known.exons.append((line.start, line.end))
+        elif line.feature in CDS_FEATURES:
+            known.cds.append((line.start, line.end))
+        if line.feature != b"gene":
             known.start, known.end = min(known.start, line.start), max(known.end, line.end)
     return features
 
@@ -173,15 +208,17 @@ def _key(line: _Line, kind: bytes, name: bytes) -> bytes:
 
 
 def _read_gff3(lines: Iterable[_Line]) -> dict[bytes, _Feature]:
-    """Collect GFF3 features by their ID; exons may come before their parents and may have several."""
+    """Collect GFF3 features by their ID; exons and CDS may come before their parents and may have several."""
     features: dict[bytes, _Feature] = {}
     exons: list[tuple[bytes, tuple[int, int]]] = []
+    cds: list[tuple[bytes, tuple[int, int]]] = []
     parents: dict[bytes, bytes] = {}
     for line in lines:
-        if line.feature == b"exon":
+        if line.feature == b"exon" or line.feature in CDS_FEATURES:
             match = GFF3_PARENT.search(line.attributes)
+            parts = exons if line.feature == b"exon" else cds
             for parent in match.group(1).split(b",") if match else ():
-                exons.append((unquote_to_bytes(parent), (line.start, line.end)))
+                parts.append((unquote_to_bytes(parent), (line.start, line.end)))
             continue
         attributes = {key: unquote_to_bytes(value) for key, value in GFF3_KEYS.findall(line.attributes)}
         name = attributes.get(b"ID")
@@ -209,6 +246,9 @@ def _read_gff3(lines: Iterable[_Line]) -> dict[bytes, _Feature]:
     for parent, exon in exons:
         if parent in features:
             features[parent].exons.append(exon)
+    for parent, part in cds:
+        if parent in features:
+            features[parent].cds.append(part)
     kept = {
         name: feature
         for name, feature in features.items()
@@ -251,6 +291,7 @@ def _finish(features: dict[bytes, _Feature]) -> list[Transcript]:
                 gene_id=gene_id,
                 gene_name=_text(feature.gene_name) or gene_id,
                 exons=_merge(feature.exons),
+                cds=_merge(feature.cds),
             )
         )
     return transcripts

@@ -1,37 +1,55 @@
-"""Pre-mRNA sequences of annotated genes: what the model is pretrained on and what is held out."""
+"""A corpus folder: memory-mapped pieces of pre-mRNA, what the model is pretrained on and what is held out."""
 
-import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
-import pysam
+import numpy.typing as npt
 
-from sbert_model.annotation import Transcript, read_transcripts
-from sbert_model.contigs import ContigNames
 from sbert_model.errors import InputError
-from sbert_model.tokenizer import Ids, N, encode, reverse_complement
+from sbert_model.tokenizer import Ids
 
-MAX_N_RUN = 10  # longer runs of N (assembly gaps) are cut out, shorter ones stay
-MIN_LENGTH = 64
+VERSION = 1
+"""Of the folder's files: raise it when what they hold or mean changes."""
 
+MANIFEST, INDEX, CONTIGS = "manifest.json", "index.npy", "contigs.txt"
 
-@dataclass(frozen=True, slots=True)
-class Genome:
-    """One species: its name, its sequence (FASTA with an index) and its genes (GTF or GFF3)."""
+REGIONS = ("unknown", "intron", "exon", "cds", "utr5", "utr3")
+"""Names of the region numbers. exon: exonic, of a transcript without CDS; unknown: the annotation gives no exons."""
 
-    species: str
-    fasta: Path
-    annotation: Path
+# The byte of a nucleotide: token id in bits 0-3, region in bits 4-6, soft-masked repeat in bit 7.
+TOKEN_BITS = 0b1111
+REGION_SHIFT = 4
+REGION_BITS = 0b111
+REPEAT_BIT = 0b1000_0000
+
+Codes = npt.NDArray[np.uint8]
+
+INDEX_ROW = np.dtype(
+    [
+        ("species", "<i4"),  # number in the manifest's list
+        ("contig", "<i4"),  # line of contigs.txt, from 0
+        ("start", "<i8"),  # 0-based half-open, genomic
+        ("end", "<i8"),
+        ("minus", "?"),
+        ("coding", "i1"),  # -1: the annotation names no CDS
+        ("validation", "?"),
+        ("shard", "<i4"),
+        ("offset", "<i8"),  # in the shard
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of pre-mRNA without assembly gaps; ids in the sense direction, without special tokens.
+    """A stretch of pre-mRNA without assembly gaps, in the sense direction.
 
-    start, end: 0-based half-open, genomic.
+    start, end: 0-based half-open, genomic. coding: lies in a gene with a CDS; None where the annotation names no CDS.
+    codes: a byte for each nucleotide, read-only; `ids`, `regions` and `repeats` take it apart.
     """
 
     species: str
@@ -39,109 +57,167 @@ class Piece:
     start: int
     end: int
     strand: str
-    ids: Ids  # (end - start,)
+    coding: bool | None
+    codes: Codes  # (end - start,)
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    @property
+    def ids(self) -> Ids:
+        """Token ids (L,) without special tokens."""
+        return token_ids(self.codes)
+
+    @property
+    def regions(self) -> npt.NDArray[np.uint8]:
+        """Region numbers (L,), of REGIONS."""
+        regions: npt.NDArray[np.uint8] = (self.codes >> np.uint8(REGION_SHIFT)) & np.uint8(REGION_BITS)
+        return regions
+
+    @property
+    def repeats(self) -> npt.NDArray[np.bool_]:
+        """Where the genome is soft-masked (L,)."""
+        return self.codes >= REPEAT_BIT
+
+
+def token_ids(codes: Codes) -> Ids:
+    """Token ids of codes of the same shape."""
+    ids: Ids = codes & np.uint8(TOKEN_BITS)
+    return ids
+
+
+class _Shards:
+    """The token files, mapped when they are first read; a copy in another process maps them again."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+        self._maps: dict[int, Codes] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Shards, (self._paths,)
+
+    def __getitem__(self, number: int) -> Codes:
+        if number not in self._maps:
+            self._maps[number] = np.memmap(self._paths[number], dtype=np.uint8, mode="r").view(np.ndarray)
+        return self._maps[number]
+
+
+class Pieces(Sequence[Piece]):
+    """One split of a corpus; a piece is made when it is asked for."""
+
+    def __init__(
+        self, rows: npt.NDArray[np.void], species: tuple[str, ...], contigs: Sequence[str], shards: _Shards
+    ) -> None:
+        self._rows = rows
+        self._species = species
+        self._contigs = contigs
+        self._shards = shards
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Nucleotides of each piece (P,)."""
+        lengths: npt.NDArray[np.int64] = self._rows["end"] - self._rows["start"]
+        return lengths
+
+    @property
+    def species_numbers(self) -> npt.NDArray[np.int64]:
+        """Number of each piece's species in the corpus (P,)."""
+        return self._rows["species"].astype(np.int64)
+
+    def __len__(self) -> int:
+        return self._rows.size
+
+    @overload
+    def __getitem__(self, number: int) -> Piece: ...
+    @overload
+    def __getitem__(self, number: slice) -> "Pieces": ...
+    def __getitem__(self, number: int | slice) -> "Piece | Pieces":
+        if isinstance(number, slice):
+            return Pieces(self._rows[number], self._species, self._contigs, self._shards)
+        row = self._rows[number]
+        start, end, offset = int(row["start"]), int(row["end"]), int(row["offset"])
+        return Piece(
+            species=self._species[row["species"]],
+            contig=self._contigs[row["contig"]],
+            start=start,
+            end=end,
+            strand="-" if row["minus"] else "+",
+            coding=None if row["coding"] < 0 else bool(row["coding"]),
+            codes=self._shards[int(row["shard"])][offset : offset + end - start],
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """The pieces to learn from, and those of the held-out contigs."""
+    """An opened corpus folder: the pieces to learn from and those held out.
 
-    training: list[Piece]
-    validation: list[Piece]
-
-
-def load_corpus(genomes: Iterable[Genome], held_out: Sequence[str] = ()) -> Corpus:
-    """Read the pre-mRNA of every gene; contigs whose whole name matches a pattern of `held_out` are for validation.
-
-    The patterns hold for all species at once: the same genes of another species are no independent test.
-    Raises InputError for files that do not fit and for a pattern that matches no contig.
+    weights: per species, from its table: how often its nucleotides are drawn, relative to those of the others.
     """
-    patterns = [_compile(pattern) for pattern in held_out]
-    matched: set[str] = set()
-    corpus = Corpus([], [])
-    for genome in genomes:
-        for piece in genome_pieces(genome):
-            hits = {pattern.pattern for pattern in patterns if pattern.fullmatch(piece.contig)}
-            matched |= hits
-            (corpus.validation if hits else corpus.training).append(piece)
-    for pattern in patterns:
-        if pattern.pattern not in matched:
-            raise InputError(
-                f"hold-out pattern {pattern.pattern!r} matches no contig that has genes; check the contig names"
-            )
-    return corpus
+
+    folder: Path
+    species: tuple[str, ...]
+    weights: tuple[float, ...]
+    training: Pieces
+    validation: Pieces
+    manifest: dict[str, Any]
 
 
-def _compile(pattern: str) -> re.Pattern[str]:
+def open_corpus(folder: Path) -> Corpus:
+    """Open a corpus folder; nothing but its index is read.
+
+    Raises InputError for a folder that is no corpus, of another version or incomplete.
+    """
+    manifest = _read_manifest(folder)
     try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise InputError(f"hold-out pattern {pattern!r} is no regular expression: {error}") from error
+        shards = [folder / shard["name"] for shard in manifest["shards"]]
+        for path, size in zip(shards, (shard["size"] for shard in manifest["shards"]), strict=True):
+            _check_size(path, size)
+        for name in (INDEX, CONTIGS):
+            _check_digest(folder / name, manifest["files"][name])
+        rows = np.load(folder / INDEX, allow_pickle=False)
+        contigs = (folder / CONTIGS).read_text(encoding="utf-8").split("\n")[:-1]
+        species = tuple(entry["name"] for entry in manifest["species"])
+        weights = tuple(float(entry["weight"]) for entry in manifest["species"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{folder / MANIFEST}: broken ({error!r}); build the corpus again") from error
+    held_out = rows["validation"]
+    maps = _Shards(shards)
+    training, validation = (Pieces(rows[keep], species, contigs, maps) for keep in (~held_out, held_out))
+    return Corpus(folder, species, weights, training, validation, manifest)
 
 
-def genome_pieces(genome: Genome) -> Iterator[Piece]:
-    """Yield the pieces of one genome, contig by contig in the order of the annotation."""
-    loci = gene_spans(read_transcripts(genome.annotation))
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
     try:
-        fasta = pysam.FastaFile(str(genome.fasta))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{genome.fasta}: cannot open the FASTA or its index: {error}; run samtools faidx") from error
-    with fasta:
-        names = _match_contigs(genome, {contig for contig, _ in loci}, fasta.references)
-        for (contig, strand), spans in loci.items():
-            if contig not in names:
-                continue
-            name = names[contig]
-            for start, end in spans:
-                if end > fasta.get_reference_length(name):
-                    raise InputError(
-                        f"{genome.annotation}: a gene of {contig} ends at {end:,}, beyond the end of {name} in "
-                        f"{genome.fasta}; give the FASTA of the same assembly"
-                    )
-                ids = encode(fasta.fetch(name, start, end))
-                for left, right in split_at_gaps(ids):
-                    piece = ids[left:right] if strand == "+" else reverse_complement(ids[left:right])
-                    yield Piece(genome.species, name, start + left, start + right, strand, np.ascontiguousarray(piece))
-
-
-def _match_contigs(genome: Genome, contigs: set[str], references: Iterable[str]) -> dict[str, str]:
-    """Return the FASTA's name for each annotated contig that it has; more than half must be there."""
-    resolver = ContigNames(references)
-    names = {contig: name for contig in contigs if (name := resolver.resolve(contig)) is not None}
-    absent = sorted(contigs - set(names))
-    if 2 * len(absent) > len(contigs):
-        shown = ", ".join(absent[:3])
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
         raise InputError(
-            f"{genome.annotation}: {len(absent)} of {len(contigs)} contigs with genes are not in {genome.fasta} "
-            f"({shown}); give the FASTA of the same assembly"
+            f"{path}: cannot read it ({error.strerror}); give a folder made by sbert-vcf train corpus"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{path}: broken ({error}); build the corpus again") from error
+    version = manifest.get("version") if isinstance(manifest, dict) else None
+    if version != VERSION:
+        raise InputError(
+            f"{path}: corpus of version {version}, this program reads version {VERSION}; build the corpus again"
         )
-    return names
+    assert isinstance(manifest, dict)
+    return manifest
 
 
-def gene_spans(transcripts: Iterable[Transcript]) -> dict[tuple[str, str], list[tuple[int, int]]]:
-    """Return the merged spans of the transcripts of each (contig, strand), 0-based half-open, by start."""
-    spans: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
-    for transcript in transcripts:
-        spans[transcript.contig, transcript.strand].append((transcript.start, transcript.end))
-    return {locus: _merge_overlapping(found) for locus, found in spans.items()}
+def _check_size(path: Path, size: int) -> None:
+    try:
+        found = path.stat().st_size
+    except OSError as error:
+        raise InputError(f"{path}: cannot read it ({error.strerror}); build the corpus again") from error
+    if found != size:
+        raise InputError(f"{path}: {found:,} bytes, the manifest says {size:,}; copy or build the corpus again")
 
 
-def _merge_overlapping(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    merged: list[tuple[int, int]] = []
-    for start, end in sorted(spans):
-        if merged and start < merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
-
-
-def split_at_gaps(ids: Ids) -> list[tuple[int, int]]:
-    """Return the stretches between runs of more than 10 N, without N at their ends, that have 64 nt or more."""
-    known = np.flatnonzero(ids != N)  # (K,)
-    if known.size == 0:
-        return []
-    breaks = np.flatnonzero(np.diff(known) > MAX_N_RUN + 1)
-    starts = known[np.concatenate(([0], breaks + 1))]
-    ends = known[np.concatenate((breaks, [known.size - 1]))] + 1
-    return [(int(start), int(end)) for start, end in zip(starts, ends, strict=True) if end - start >= MIN_LENGTH]
+def _check_digest(path: Path, digest: str) -> None:
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot read it ({error.strerror}); build the corpus again") from error
+    if found != digest:
+        raise InputError(f"{path}: not the file that the manifest describes; copy or build the corpus again")
