@@ -1,77 +1,207 @@
-"""Batches of masked crops, drawn without end from the pieces of a corpus."""
+"""Batches of masked crops of a corpus, each made from the seed and its number alone."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import IterableDataset
+from torch.utils.data import Dataset
 
 from sbert_model.errors import InputError
-from sbert_model.tokenizer import PAD, Ids, with_specials
-from sbert_train.corpus import Piece
-from sbert_train.masking import mask_tokens
+from sbert_model.tokenizer import PAD, with_specials
+from sbert_train.corpus import REPEAT_BIT, TOKEN_BITS, Pieces
+from sbert_train.masking import IGNORED, Tokens, mask_tokens
+
+POOL_BATCHES = 64  # batches drawn together, so that crops of like length meet
 
 Batch = dict[str, Tensor]
+Numbers = npt.NDArray[np.int64]
 
 
-class CropBatches(IterableDataset[Batch]):
-    """Batches of crops at random places of random pieces, a piece drawn as often as it is long.
+@dataclass(frozen=True, slots=True)
+class Crops:
+    """How sequences are cut out of pieces and gathered in batches.
 
-    Batch number i is made from the seed and i alone, so a run that starts again at step i sees what it would have seen.
+    shortest, longest: nt; lengths are uniform in between, but never longer than their piece.
+    batch_tokens: tokens of a batch at most, special tokens and padding included.
+    repeat_weight: how often soft-masked repeats are drawn, relative to the rest.
+    positions: lay each crop at a random place on so many positions of the model; None: at their beginning.
+    """
 
-    sequence_length: nucleotides of the crops of a batch, by its number.
-    batch_tokens: tokens of a batch, special tokens included; the number of crops follows from it.
-    positions: of the model; each crop is laid at a random place on them, so that short crops train all of them.
+    shortest: int
+    longest: int
+    batch_tokens: int
+    mask_rate: float = 0.15
+    repeat_weight: float = 1.0
+    positions: int | None = None
+
+
+class Size(NamedTuple):
+    """Tokens of a batch, special tokens included, and the places they take with padding."""
+
+    tokens: int
+    places: int
+
+
+class _Pool(NamedTuple):
+    pieces: Numbers  # (C,) number of the piece of each crop
+    starts: Numbers  # (C,) nt
+    lengths: Numbers  # (C,) nt
+    batches: list[Numbers]  # crops of each batch, longest first
+
+
+class CropBatches(Dataset[Batch]):
+    """Crops at random places of random pieces; a piece is drawn as often as it is long, times its species' weight.
+
+    Batch b is a function of the seed and b: whoever starts again at b sees what they would have seen. It comes in
+    `parts` parts of about the same size, for the processes and accumulation steps that share it; item i of the data
+    set is part i % parts of batch `first` + i // parts. What a batch holds does not depend on `parts`.
+
+    weights: per species number, how often its nucleotides are drawn. count: batches, from `first` on.
+    Raises InputError for a corpus with less than a batch to train on, and for batches with fewer crops than parts.
     """
 
     def __init__(
         self,
-        pieces: Sequence[Piece],
-        sequence_length: Callable[[int], int],
-        batch_tokens: int,
-        positions: int,
-        seed: int = 0,
+        pieces: Pieces,
+        weights: Sequence[float],
+        crops: Crops,
+        seed: int,
+        *,
+        parts: int = 1,
         first: int = 0,
+        count: int = 1,
     ) -> None:
-        if not pieces:
-            raise InputError("no pre-mRNA of 64 nt or more to train on; check the annotation and what is held out")
-        self._pieces = [piece.ids for piece in pieces]
-        self._ends = np.cumsum([ids.size for ids in self._pieces])
-        self._sequence_length = sequence_length
-        self._batch_tokens = batch_tokens
-        self._positions = positions
+        self._pieces = pieces
+        self._crops = crops
+        self._lengths = pieces.lengths
+        total = int(self._lengths.sum())
+        if total < crops.batch_tokens:
+            raise InputError(
+                f"the corpus is too short: {total:,} nt in {len(pieces):,} pieces, less than one batch of "
+                f"{crops.batch_tokens:,} tokens; add genomes, hold out less or lower batch_tokens"
+            )
+        if (fewest := self._rows(crops.longest)) < parts:
+            raise InputError(
+                f"batch_tokens {crops.batch_tokens:,}: a batch holds {fewest} crops of {crops.longest} nt, fewer than "
+                f"its {parts} parts (processes times accumulation); raise it"
+            )
+        self._ends = np.cumsum(self._lengths * np.asarray(weights, dtype=np.float64)[pieces.species_numbers])
         self._seed = seed
+        self._parts = parts
         self._first = first
+        self._count = count
+        self._pool: tuple[int, _Pool] | None = None
 
-    def __iter__(self) -> Iterator[Batch]:
-        number = self._first
-        while True:
-            yield self.batch(number)
-            number += 1
+    def __len__(self) -> int:
+        return self._count * self._parts
 
-    def batch(self, number: int) -> Batch:
-        """Return input_ids, labels, position_ids and, where crops differ in length, attention_mask; each (B, T)."""
-        rng = np.random.default_rng((self._seed, number))
-        length = self._sequence_length(number)
-        crops = [self._crop(length, rng) for _ in range(max(1, self._batch_tokens // (length + 2)))]
-        width = max(crop.size for crop in crops) + 2
-        tokens = np.full((len(crops), width), PAD, dtype=np.int64)
-        for row, crop in zip(tokens, crops, strict=True):
-            row[: crop.size + 2] = with_specials(crop[None])[0]
-        masked = mask_tokens(tokens, rng)
-        starts = rng.integers(0, self._positions - width + 1, (len(crops), 1))
-        batch = {
-            "input_ids": torch.from_numpy(masked.input_ids),
-            "labels": torch.from_numpy(masked.labels),
-            "position_ids": torch.from_numpy(starts + np.arange(width)),
-        }
+    def __getitem__(self, item: int) -> Batch:
+        """Return input_ids, labels, where crops differ in length attention_mask, and position_ids where random.
+
+        Each (B, T); input_ids, labels: int64.
+        """
+        number, part = divmod(self._first * self._parts + item, self._parts)
+        pool_number, pool, crops = self._find(number)
+        chosen = np.array_split(crops, self._parts)[part]
+        width = int(pool.lengths[chosen].max()) + 2
+        inputs = np.full((chosen.size, width), PAD, dtype=np.int64)
+        labels = np.full((chosen.size, width), IGNORED, dtype=np.int64)
+        starts = np.zeros((chosen.size, 1), dtype=np.int64)
+        for row, crop in enumerate(chosen.tolist()):
+            rng = np.random.default_rng((self._seed, pool_number, crop + 1))  # the pool itself has 0
+            tokens = self._tokens(pool, crop)
+            masked = mask_tokens(tokens, rng, self._crops.mask_rate)
+            inputs[row, : tokens.size], labels[row, : tokens.size] = masked
+            if self._crops.positions is not None:
+                starts[row] = rng.integers(self._crops.positions - width + 1)
+        batch = {"input_ids": torch.from_numpy(inputs), "labels": torch.from_numpy(labels)}
         # Without padding there is no mask, which lets attention take its fast path.
-        if min(crop.size for crop in crops) + 2 < width:
-            batch["attention_mask"] = torch.from_numpy((tokens != PAD).astype(np.int64))
+        if int(pool.lengths[chosen].min()) + 2 < width:
+            batch["attention_mask"] = (batch["input_ids"] != PAD).long()
+        if self._crops.positions is not None:
+            batch["position_ids"] = torch.from_numpy(starts + np.arange(width))
         return batch
 
-    def _crop(self, length: int, rng: np.random.Generator) -> Ids:
-        piece = self._pieces[int(np.searchsorted(self._ends, rng.integers(self._ends[-1]), side="right"))]
-        start = int(rng.integers(max(1, piece.size - length + 1)))
-        return piece[start : start + length]
+    def size(self, number: int) -> Size:
+        """Return the tokens and places of batch `number`, over all of its parts."""
+        _, pool, crops = self._find(number)
+        lengths = [pool.lengths[part] + 2 for part in np.array_split(crops, self._parts)]
+        return Size(
+            tokens=sum(int(part.sum()) for part in lengths), places=sum(part.size * int(part.max()) for part in lengths)
+        )
+
+    def species(self, number: int) -> list[str]:
+        """Return the names of the species in batch `number`."""
+        _, pool, crops = self._find(number)
+        return sorted({self._pieces[piece].species for piece in set(pool.pieces[crops].tolist())})
+
+    def _tokens(self, pool: _Pool, crop: int) -> Tokens:
+        start = int(pool.starts[crop])
+        codes = self._pieces[int(pool.pieces[crop])].codes[start : start + int(pool.lengths[crop])]
+        tokens: Tokens = with_specials(codes[None] & np.uint8(TOKEN_BITS))[0]
+        return tokens
+
+    def _find(self, number: int) -> tuple[int, _Pool, Numbers]:
+        pool_number, place = divmod(number, POOL_BATCHES)
+        if self._pool is None or self._pool[0] != pool_number:
+            self._pool = (pool_number, self._make_pool(pool_number))
+        pool = self._pool[1]
+        return pool_number, pool, pool.batches[place]
+
+    def _make_pool(self, number: int) -> _Pool:
+        """Draw crops enough for the pool's batches, sort them by length, and cut and shuffle the batches."""
+        rng = np.random.default_rng((self._seed, number, 0))
+        pieces, starts, lengths = (np.empty(0, dtype=np.int64) for _ in range(3))
+        batches: list[Numbers] = []
+        middle = (self._crops.shortest + self._crops.longest) // 2 + 2
+        while len(batches) < POOL_BATCHES:
+            # One in ten to spare: which batches are left out is left to chance, as which crops are drawn.
+            more = self._draw(1 + (11 * POOL_BATCHES * self._crops.batch_tokens) // (10 * middle), rng)
+            pieces, starts, lengths = (
+                np.concatenate(pair) for pair in zip((pieces, starts, lengths), more, strict=True)
+            )
+            batches = self._cut(lengths)
+        kept = rng.permutation(len(batches))[:POOL_BATCHES]
+        return _Pool(pieces, starts, lengths, [batches[index] for index in kept])
+
+    def _cut(self, lengths: Numbers) -> list[Numbers]:
+        """Cut the crops, longest first, into full batches; the rest, of the shortest, is left out."""
+        order = np.argsort(-lengths, kind="stable")
+        batches: list[Numbers] = []
+        first = 0
+        while first < order.size:
+            rows = self._rows(int(lengths[order[first]]))
+            if first + rows <= order.size:
+                batches.append(order[first : first + rows])
+            first += rows
+        return batches
+
+    def _rows(self, length: int) -> int:
+        return max(1, self._crops.batch_tokens // (length + 2))
+
+    def _draw(self, count: int, rng: np.random.Generator) -> tuple[Numbers, Numbers, Numbers]:
+        """Return piece, start and length of about `count` crops."""
+        places = rng.random(count) * self._ends[-1]
+        pieces = np.minimum(np.searchsorted(self._ends, places, side="right"), self._ends.size - 1)
+        wanted = rng.integers(self._crops.shortest, self._crops.longest + 1, count)
+        lengths = np.minimum(wanted, self._lengths[pieces])
+        starts = rng.integers(0, self._lengths[pieces] - lengths + 1)
+        if self._crops.repeat_weight < 1:
+            kept = rng.random(count) < 1 - (1 - self._crops.repeat_weight) * self._repeats(pieces, starts, lengths)
+            pieces, starts, lengths = pieces[kept], starts[kept], lengths[kept]
+        if not pieces.size:
+            raise InputError("repeat_weight 0 leaves nothing: the whole corpus is soft-masked; raise it")
+        return pieces, starts, lengths
+
+    def _repeats(self, pieces: Numbers, starts: Numbers, lengths: Numbers) -> npt.NDArray[np.float64]:
+        """Return the soft-masked share of each crop."""
+        return np.array(
+            [
+                (self._pieces[piece].codes[start : start + length] >= REPEAT_BIT).mean()
+                for piece, start, length in zip(pieces.tolist(), starts.tolist(), lengths.tolist(), strict=True)
+            ]
+        )

@@ -1,119 +1,213 @@
-"""Pretraining of a SpliceBERT-like model from scratch: masked language modelling on pre-mRNA."""
+"""Pretraining of a SpliceBERT-like model: masked language modelling on pre-mRNA (Chen et al. 2024)."""
 
-import json
+import logging
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.optim.lr_scheduler import LambdaLR
-from transformers import (
-    BertConfig,
-    BertForMaskedLM,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
-from transformers.trainer_utils import get_last_checkpoint, set_seed
-from transformers.utils import logging
+from accelerate import PartialState
+from accelerate.utils import set_seed
+from transformers import BertConfig, BertForMaskedLM, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+from transformers.utils import logging as transformers_logging
 
-from sbert_model.errors import InputError
+from sbert_model.checkpoint import load_masked_lm
+from sbert_model.errors import DeviceError, InputError, ModelError
 from sbert_model.tokenizer import PAD, VOCAB
-from sbert_train.batches import Batch, CropBatches
-from sbert_train.corpus import Piece
-from sbert_train.export import write_tokenizer
+from sbert_train.batches import Batch, CropBatches, Crops
+from sbert_train.config import Config
+from sbert_train.corpus import Corpus
+from sbert_train.metrics import Reporter
 from sbert_train.offset_heads import initialise_offset_heads
-from sbert_train.recipe import Architecture, Budget, Recipe, parse_stages
+from sbert_train.run_folder import Progress, RunFolder
+from sbert_train.schedule import Budget, make_scheduler
+from sbert_train.trainer import Conductor, Pretrainer
 
-BUDGET_FILE = "budget.json"
 UNLIMITED_STEPS = 10**9
+VALIDATION_SEED = 2024  # not the run's own: all runs on a corpus are compared on the same bases
+VALIDATION_BATCH = 16_384  # tokens
+
+_LOG = logging.getLogger(__name__)
+_SIZES = {
+    "hidden_size": "hidden_size",
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "ffn": "intermediate_size",
+}
 
 
-def new_model(architecture: Architecture, init: str = "random", seed: int = 0) -> BertForMaskedLM:
-    """Return an untrained model; init: "random" as BERT's, or "offset-heads".
+def pretrain(corpus: Corpus, config: Config, out: Path, init_from: Path | None = None, resume: bool = False) -> None:
+    """Train a model on the training pieces of `corpus`; `out` becomes the folder of the run (sbert_train.run_folder).
 
-    Raises InputError for a hidden size that the heads do not divide.
+    Works alone and as one of the processes that torchrun starts.
+    init_from: start from the weights of this model folder. resume: go on from the last checkpoint in `out` as if the
+    run had not been interrupted.
+    Raises InputError for a corpus that does not fit the config and a folder that does not fit `resume`, ModelError for
+    a model of another architecture, DeviceError for a precision that the machine lacks, OutputError for a checkpoint
+    that cannot be written, SbertError for a loss that is not finite.
     """
-    if architecture.hidden_size % architecture.heads:
-        raise InputError(f"hidden size {architecture.hidden_size} is no multiple of {architecture.heads} heads")
-    set_seed(seed)
+    arguments = _arguments(config, out, evaluates=len(corpus.validation) > 0)
+    run = RunFolder(out)
+    machine = PartialState()
+    validation = _validation(corpus, config)
+    if machine.is_main_process:
+        if validation is None:
+            _LOG.warning("the corpus holds nothing out: there is no validation loss and no best model, only the last")
+        run.reopen(config, corpus) if resume else run.begin(config, corpus)
+    machine.wait_for_everyone()
+    done = run.progress() if resume else Progress()
+    model = build_model(config, run.last if resume else init_from)
+    if config.max_steps is not None and done.step >= config.max_steps:
+        raise InputError(f"{out}: the run has its {config.max_steps} steps; raise max_steps to go on")
+
+    batches = CropBatches(
+        corpus.training,
+        corpus.weights,
+        _crops(config, config.batch_tokens),
+        config.seed,
+        parts=arguments.world_size * config.accumulation,
+        first=done.step,
+        count=arguments.max_steps,
+    )
+    budget = Budget(config.max_steps, config.max_hours, done.seconds)
+    optimizer = torch.optim.AdamW(
+        _parameter_groups(model, config.weight_decay), lr=config.learning_rate, betas=(0.9, config.beta2), fused=True
+    )
+    reporter = Reporter(run.metrics, budget, done.step, done.tokens) if machine.is_main_process else None
+    trainer = Pretrainer(
+        model,
+        batches,
+        run,
+        done.step,
+        args=arguments,
+        eval_dataset=validation,
+        data_collator=_only,
+        optimizers=(optimizer, make_scheduler(optimizer, config, budget)),
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(Conductor(trainer, config, budget, reporter))
+    try:
+        trainer.train(resume_from_checkpoint=str(run.last) if resume else None)
+    finally:
+        if reporter:
+            reporter.close()
+    if machine.is_main_process:
+        run.scratch.rmdir()
+
+
+def build_model(config: Config, weights: Path | None = None) -> BertForMaskedLM:
+    """Return a model of the config's architecture: untrained, or with the weights of a model folder.
+
+    Raises ModelError for a folder of another architecture, or without a masked language model.
+    """
+    set_seed(config.seed)
     model = BertForMaskedLM(
         BertConfig(
             vocab_size=len(VOCAB),
-            hidden_size=architecture.hidden_size,
-            num_hidden_layers=architecture.layers,
-            num_attention_heads=architecture.heads,
-            intermediate_size=architecture.ffn,
-            max_position_embeddings=architecture.max_nt + 2,
+            **{theirs: getattr(config, ours) for ours, theirs in _SIZES.items()},
+            max_position_embeddings=config.max_nt + 2,
             type_vocab_size=2,
-            hidden_dropout_prob=architecture.dropout,
-            attention_probs_dropout_prob=architecture.dropout,
-            initializer_range=architecture.initializer_range,
+            hidden_dropout_prob=config.dropout,
+            attention_probs_dropout_prob=config.dropout,
+            initializer_range=config.initializer_range,
             pad_token_id=PAD,
         )
     )
-    if init == "offset-heads":
+    if weights is not None:
+        checkpoint = load_masked_lm(weights)
+        found = {name: getattr(checkpoint.config, theirs) for name, theirs in _SIZES.items()}
+        found["max_nt"] = checkpoint.config.max_nucleotides
+        if other := [
+            f"{name} is {value}, the config says {getattr(config, name)}"
+            for name, value in found.items()
+            if value != getattr(config, name)
+        ]:
+            raise ModelError(f"{weights}: a model of another architecture: {'; '.join(other)}")
+        model.load_state_dict(checkpoint.network.state_dict())
+    elif config.init == "offset-heads":
         initialise_offset_heads(model)
     return model
 
 
-def pretrain(model: BertForMaskedLM, pieces: list[Piece], recipe: Recipe, out: Path, resume: bool = False) -> None:
-    """Train `model` on crops of `pieces`; `out` gets checkpoints and, at the end, the model as transformers writes it.
-
-    resume: go on from the last checkpoint in `out` as if the run had not been interrupted.
-    Raises InputError for a recipe without an end, for sequences longer than the model reads, for a folder that
-    holds a run already, and for one with nothing to resume.
-    """
-    if recipe.max_steps is None and recipe.max_hours is None:
-        raise InputError("pretraining needs an end: give a number of steps, of hours, or both")
-    stages = parse_stages(recipe.sequence_length)
-    positions = int(model.config.max_position_embeddings)
-    if max(stage.length for stage in stages) > positions - 2:
-        raise InputError(f"sequence length {recipe.sequence_length}: this model reads at most {positions - 2} nt")
-    checkpoint = _checkpoint_to_resume(out, resume)
-    first, spent = _where_it_stopped(checkpoint) if checkpoint else (0, 0.0)
-    budget = Budget(recipe.max_steps, recipe.max_hours, spent)
-    batches = CropBatches(
-        pieces, lambda step: budget.sequence_length(stages, step), recipe.batch_tokens, positions, recipe.seed, first
-    )
-    optimizer = torch.optim.AdamW(
-        _parameter_groups(model, recipe.weight_decay), lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True
-    )
-    scheduler = LambdaLR(optimizer, lambda step: budget.learning_rate_factor(step, recipe.warmup_steps))
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    trainer = Trainer(
-        model=model,
-        args=_arguments(recipe, out),
-        train_dataset=batches,
-        data_collator=_only,
-        optimizers=(optimizer, scheduler),
-        callbacks=[_Timekeeper(budget, recipe.seed)],
-    )
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    trainer.save_model(str(out))
-    write_tokenizer(out, positions - 2)
-
-
-def _arguments(recipe: Recipe, out: Path) -> TrainingArguments:
+def _arguments(config: Config, out: Path, evaluates: bool) -> TrainingArguments:
     accelerated = torch.accelerator.is_available()
+    half = _half_precision(config.precision)
+    checkpointing = "activation_checkpointing"  # transformers 5.20 knows only the older name
+    if not hasattr(TrainingArguments, checkpointing):
+        checkpointing = "gradient_checkpointing"
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    options: dict[str, Any] = {checkpointing: config.gradient_checkpointing}
     return TrainingArguments(
-        output_dir=str(out),
-        max_steps=recipe.max_steps or UNLIMITED_STEPS,
-        per_device_train_batch_size=1,  # the data set yields whole batches
-        max_grad_norm=1.0,
-        save_steps=recipe.checkpoint_steps,
-        save_total_limit=2,
-        logging_steps=50,
-        bf16=recipe.bfloat16,
+        output_dir=str(RunFolder(out).scratch),
+        max_steps=config.max_steps or UNLIMITED_STEPS,
+        per_device_train_batch_size=1,  # an item of the data set is a batch
+        gradient_accumulation_steps=config.accumulation,
+        max_grad_norm=config.max_grad_norm,
+        bf16=half == "bfloat16",
+        fp16=half == "float16",
+        torch_compile=config.compile,
         use_cpu=not accelerated,
+        ddp_find_unused_parameters=False,
         dataloader_pin_memory=accelerated,
-        seed=recipe.seed,
+        dataloader_num_workers=config.workers,
+        dataloader_persistent_workers=config.workers > 0,
+        train_sampling_strategy="sequential",
         ignore_data_skip=True,  # batches are made from their number: none has to be drawn again
         remove_unused_columns=False,
+        seed=config.seed,
+        logging_steps=config.log_steps,
+        logging_nan_inf_filter=False,  # Pretrainer sees to it, without waiting for the GPU at each step
+        save_steps=config.checkpoint_steps,
+        eval_strategy="steps" if evaluates else "no",
+        eval_steps=config.evaluation_steps,
+        metric_for_best_model="loss" if evaluates else None,
+        greater_is_better=False,
         disable_tqdm=True,
         report_to="none",
+        **options,
     )
+
+
+def _half_precision(precision: str) -> str | None:
+    """Return the 16-bit type of automatic mixed precision, or None; raises DeviceError where the machine lacks it."""
+    cuda = torch.cuda.is_available()
+    native = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "auto":
+        return ("bfloat16" if native else "float16") if cuda else None
+    if precision == "float16" and not cuda:
+        raise DeviceError("precision float16 needs a CUDA GPU; choose auto, float32 or bfloat16")
+    if precision == "bfloat16" and cuda and not native:
+        raise DeviceError(f"{torch.cuda.get_device_name()} has no bfloat16; choose auto, float32 or float16")
+    return None if precision == "float32" else precision
+
+
+def _crops(config: Config, batch_tokens: int) -> Crops:
+    return Crops(
+        shortest=config.shortest_crop,
+        longest=config.longest_crop,
+        batch_tokens=batch_tokens,
+        mask_rate=config.mask_rate,
+        repeat_weight=config.repeat_weight,
+        positions=config.max_nt + 2 if config.random_positions else None,
+    )
+
+
+def _validation(corpus: Corpus, config: Config) -> CropBatches | None:
+    """Return the held-out sample; raises InputError where the config needs one and the corpus has none."""
+    if not len(corpus.validation):
+        for name, needs in (("schedule plateau", config.schedule == "plateau"), ("early_stop", config.early_stop)):
+            if needs:
+                raise InputError(
+                    f"{corpus.folder}: {name} goes by the validation loss, and this corpus holds nothing out; "
+                    "build it with --hold-out, or choose schedule cosine without early_stop"
+                )
+        return None
+    tokens = max(config.longest_crop + 2, min(VALIDATION_BATCH, config.validation_tokens))
+    tokens = min(tokens, int(corpus.validation.lengths.sum()))
+    crops = Crops(config.shortest_crop, config.longest_crop, tokens, config.mask_rate)
+    count = -(-config.validation_tokens // tokens)
+    return CropBatches(corpus.validation, corpus.weights, crops, VALIDATION_SEED, count=count)
 
 
 def _only(batches: list[Batch]) -> Batch:
@@ -127,39 +221,3 @@ def _parameter_groups(model: BertForMaskedLM, weight_decay: float) -> list[dict[
         {"params": [parameter for parameter in parameters if parameter.ndim >= 2], "weight_decay": weight_decay},
         {"params": [parameter for parameter in parameters if parameter.ndim < 2], "weight_decay": 0.0},
     ]
-
-
-def _checkpoint_to_resume(out: Path, resume: bool) -> Path | None:
-    found = get_last_checkpoint(str(out)) if out.is_dir() else None  # type: ignore[no-untyped-call]
-    if resume and found is None:
-        raise InputError(f"{out}: no checkpoint to resume from; start without --resume")
-    if not resume and found is not None:
-        raise InputError(f"{out}: holds the checkpoints of a run; go on with --resume, or choose another folder")
-    return Path(found) if found else None
-
-
-def _where_it_stopped(checkpoint: Path) -> tuple[int, float]:
-    """Return the steps done and the seconds spent up to a checkpoint."""
-    state = json.loads((checkpoint / "trainer_state.json").read_text())
-    budget = json.loads((checkpoint / BUDGET_FILE).read_text())
-    return int(state["global_step"]), float(budget["seconds"])
-
-
-class _Timekeeper(TrainerCallback):
-    """Ends the run when its budget is used up, and notes in each checkpoint the time spent so far."""
-
-    def __init__(self, budget: Budget, seed: int) -> None:
-        self._budget = budget
-        self._seed = seed
-
-    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        # Dropout, as the batches, depends on the number of the step alone: a resumed run repeats what would have been.
-        torch.manual_seed((self._seed << 32) + state.global_step)
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if self._budget.progress(state.global_step) >= 1.0:
-            control.should_training_stop = True
-
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-        (folder / BUDGET_FILE).write_text(json.dumps({"seconds": self._budget.seconds()}))
