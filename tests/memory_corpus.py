@@ -57,5 +57,5 @@ def memory_corpus(training: Sequence[Piece], validation: Sequence[Piece]) -> Cor
         (1.0,) * len(species),
         MemoryPieces(training, species),
         MemoryPieces(validation, species),
-        {"species": [{"name": name, "nt_repeat": int(name in repeats)} for name in species]},
+        {"species": [{"name": name, "repeat": int(name in repeats)} for name in species]},
     )

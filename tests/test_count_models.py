@@ -1,4 +1,3 @@
-import itertools
 import math
 from collections import Counter
 
@@ -55,12 +54,12 @@ def _by_hand(levels: Levels, training: list[str], sequence: str, place: int, dep
 
 @pytest.mark.parametrize("levels", [markov_levels(3), either_side_levels(2), ()])
 def test_estimates_are_those_of_a_count_by_hand(levels: Levels) -> None:
-    training = [_random(3000, 1, "AACGT"), _random(40, 2, "ACGTN"), "ACG", _random(900, 3, "AAGTN")]
+    training = [_random(700, 1, "AACGT"), _random(40, 2, "ACGTN"), "ACG", _random(200, 3, "AAGTN")]
     model = fit(levels, [encode(text) for text in training])
-    sequence = _random(60, 4, "ACGTTN")
+    sequence = _random(40, 4, "ACGTTN")
     for depth in range(len(levels) + 1):
-        found = np.exp(log_probabilities(model, encode(sequence), np.arange(60), depth))
-        expected = [_by_hand(levels, training, sequence, place, depth) for place in range(60)]
+        found = np.exp(log_probabilities(model, encode(sequence), np.arange(40), depth))
+        expected = [_by_hand(levels, training, sequence, place, depth) for place in range(40)]
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
@@ -110,6 +109,4 @@ def test_a_share_of_the_corpus_lies_evenly_over_it() -> None:
     assert set(found) == set(range(20))
     assert set(found.values()) <= {2, 3}
     everything = list(evenly(sequences, total, total))
-    assert all(a is not b for a, b in itertools.pairwise(everything))
-    assert sum(part.size for part in everything) == total
-    assert list(evenly([], 0, 10)) == []
+    assert all(left is right for left, right in zip(everything, sequences, strict=True))

@@ -78,7 +78,10 @@ def log_probabilities(model: CountModel, ids: Ids, places: Places, depth: int) -
 
 def evenly(sequences: Iterable[Ids], total: int, limit: int) -> Iterator[Ids]:
     """Yield about `limit` of the `total` bases of sequences, in stretches spread evenly over them; all if they fit."""
-    share = min(limit / total, 1.0) if total else 1.0
+    if total <= limit:
+        yield from sequences
+        return
+    share = limit / total
     seen = 0
     for ids in sequences:
         for start in range(0, ids.size, STRETCH):

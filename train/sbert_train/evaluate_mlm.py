@@ -90,7 +90,7 @@ def evaluate(model: str | Path, corpus_folder: Path, settings: Settings, device:
 
     Raises ModelError, DeviceError and InputError for what cannot be evaluated.
     """
-    checkpoint = load_masked_lm(resolve(model), Path(model).name)
+    checkpoint = load_masked_lm(resolve(model))
     longest = checkpoint.config.max_nucleotides
     if settings.length > longest:
         raise ModelError(f"{model}: reads at most {longest} nt; windows of {settings.length} nt do not fit it")
@@ -160,7 +160,7 @@ def _places(corpus: Corpus, settings: Settings) -> list[Place]:
 
 def _soft_masked(corpus: Corpus) -> list[bool]:
     """Whether each species' genome tells its repeats: in a FASTA of upper case alone no base is one."""
-    return [entry["nt_repeat"] > 0 for entry in corpus.manifest["species"]]
+    return [entry["repeat"] > 0 for entry in corpus.manifest["species"]]
 
 
 def _network_namer(network: Network) -> Namer:

@@ -28,7 +28,8 @@ _LABELS = {
     "other": "outside repeats",
 }
 _ROW = 0.3  # inches
-_SPREAD = 0.5  # of a row, between the first and the last model
+_BAND = 0.86  # of a row, grey
+_SPREAD = 0.56  # of a row, between the first and the last model
 
 
 class Style(NamedTuple):
@@ -69,10 +70,10 @@ def draw(path: Path, title: str, scores: Sequence[Score]) -> None:
     axes[0].set_yticks(heights, [label(rows[0]) for rows in groups])
     axes[0].set_ylim(heights[-1] + 0.6, -0.6)
     right = axes[-1].secondary_yaxis("right")
-    right.set_yticks(heights, [f"{rows[0].bases:,}" for rows in groups], fontsize=7, color="0.4")
+    right.set_yticks(heights, [f"{rows[0].bases:,}" for rows in groups], fontsize=8, color="0.4")
     right.tick_params(length=0)
     right.spines["right"].set_visible(False)
-    right.set_ylabel("masked bases", fontsize=8, color="0.4")
+    axes[-1].set_title("masked bases", loc="right", x=1.09, fontsize=8, color="0.4", pad=2)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(styles), frameon=False)
     figure.suptitle(f"{title}: masked bases of held-out pre-mRNA, 95 % bootstrap intervals", fontsize=11)
@@ -98,7 +99,7 @@ def _styles(rows: Sequence[Score]) -> dict[str, Style]:
 def _heights(groups: Sequence[Sequence[Score]]) -> npt.NDArray[np.float64]:
     """Rows from the top, with half a row between kinds of group."""
     kinds = [rows[0].group_by for rows in groups]
-    steps = [0.0] + [1.0 if kind == before else 1.6 for before, kind in itertools.pairwise(kinds)]
+    steps = [0.0] + [1.0 if kind == before else 1.5 for before, kind in itertools.pairwise(kinds)]
     return np.cumsum(steps)
 
 
@@ -111,7 +112,7 @@ def _panel(
 ) -> None:
     """Draw one figure of all groups: a point and its interval for each model."""
     for height in heights:
-        axis.axhline(height, color="0.93", linewidth=12, zorder=0)
+        axis.axhspan(height - _BAND / 2, height + _BAND / 2, color="0.95", linewidth=0, zorder=0)
     for (model, style), shift in zip(styles.items(), np.linspace(-_SPREAD / 2, _SPREAD / 2, len(styles)), strict=True):
         found = [next(row for row in rows if row.model == model) for rows in groups]
         estimates = [getattr(row.figures, metric) for row in found]
@@ -137,5 +138,4 @@ def _panel(
     for side in ("top", "right", "left"):
         axis.spines[side].set_visible(False)
     axis.tick_params(axis="y", length=0)
-    axis.grid(axis="x", color="0.85", linewidth=0.6, zorder=0)
-    axis.set_axisbelow(True)
+    axis.grid(axis="x", color="0.8", linewidth=0.6, zorder=0.5)

@@ -53,20 +53,21 @@ class Window:
 def choose_places(
     pieces: Pieces, species: Sequence[str], length: int, per_species: int | None = None, seed: int = 0
 ) -> list[Place]:
-    """Lay windows of `length` nt side by side over each piece, from its start; the rest at its end is not used.
+    """Lay windows of `length` nt side by side over each piece; they begin at random within what is left over.
 
-    Of each species at most `per_species` windows are taken, at random; they depend on the seed and on that species
-    alone, and fewer of them are the first of more.
+    Both ends of a gene are thus as likely to be asked for. Of each species at most `per_species` windows are taken, at
+    random; they depend on the seed and on that species alone, and fewer of them are the first of more.
     """
     places: list[Place] = []
     for index, name in enumerate(species):
         members = np.flatnonzero(pieces.species_numbers == index)
-        counts = pieces.lengths[members] // length
+        counts, rest = np.divmod(pieces.lengths[members], length)
         ends = np.cumsum(counts)
         rng = np.random.default_rng((seed, zlib.crc32(name.encode())))
+        offsets = rng.integers(rest + 1)
         numbers = np.sort(rng.permutation(int(counts.sum()))[:per_species])
         member = np.searchsorted(ends, numbers, side="right")
-        starts = (numbers - (ends - counts)[member]) * length
+        starts = (numbers - (ends - counts)[member]) * length + offsets[member]
         rows = zip(numbers.tolist(), members[member].tolist(), starts.tolist(), strict=True)
         places += [Place(index, number, piece, start) for number, piece, start in rows]
     return places
