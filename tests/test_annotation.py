@@ -1,4 +1,6 @@
 import gzip
+import random
+from dataclasses import replace
 from pathlib import Path
 
 import pysam
@@ -226,6 +228,52 @@ def test_missing_and_truncated_files(tmp_path: Path) -> None:
     cut.write_bytes(gzip.compress(ENSEMBL_GTF.encode())[:-30])
     with pytest.raises(InputError, match="cannot read the gene annotation"):
         read_transcripts(cut)
+
+
+# Coding parts
+
+STOP = '1\thavana\tstop_codon\t401\t403\t.\t+\t0\tgene_id "ENSG1"; transcript_id "ENST1";\n'
+
+
+def _cds(folder: Path, text: str) -> list[tuple[str, tuple[tuple[int, int], ...]]]:
+    return [(found.transcript_id, found.cds) for found in read_transcripts(_write(folder, text), with_cds=True)]
+
+
+def test_cds_and_stop_codon_are_coding(tmp_path: Path) -> None:
+    expected = [("ENST1", ((150, 200), (400, 403))), ("ENST2", ()), ("ENST3", ())]
+    assert _cds(tmp_path, ENSEMBL_GTF + STOP) == expected
+    assert _cds(tmp_path, GENCODE_GFF3) == [("ENST1.2", ((150, 200),))]
+    assert _cds(tmp_path, REFSEQ_GFF3)[0] == ("NM_1.4", ())
+
+
+def test_nothing_else_changes_with_cds(tmp_path: Path) -> None:
+    for text in (ENSEMBL_GTF + STOP, GENCODE_GFF3, ENSEMBL_GFF3, REFSEQ_GFF3):
+        path = _write(tmp_path, text)
+        without = read_transcripts(path)
+        assert all(found.cds == () for found in without)
+        assert [replace(found, cds=()) for found in read_transcripts(path, with_cds=True)] == without
+
+
+def test_gtf_lines_may_come_in_any_order(tmp_path: Path) -> None:
+    expected = sorted(_cds(tmp_path, ENSEMBL_GTF + STOP))
+    spans = {
+        (found.transcript_id, found.start, found.end, found.exons) for found in read_transcripts(tmp_path / "genes")
+    }
+    lines = (ENSEMBL_GTF + STOP).splitlines(keepends=True)
+    for seed in range(20):
+        random.Random(seed).shuffle(lines)
+        assert sorted(_cds(tmp_path, "".join(lines))) == expected
+        again = read_transcripts(tmp_path / "genes")
+        assert {(found.transcript_id, found.start, found.end, found.exons) for found in again} == spans
+
+
+def test_gff3_cds_of_a_gene_without_transcript(tmp_path: Path) -> None:
+    text = (
+        "chr1\tx\tCDS\t11\t40\t.\t+\t0\tID=c;Parent=g\n"
+        "chr1\tx\tgene\t1\t90\t.\t+\t.\tID=g\n"
+        "chr1\tx\tCDS\t51\t60\t.\t+\t0\tID=c;Parent=g\n"
+    )
+    assert _cds(tmp_path, text) == [("", ((10, 40), (50, 60)))]
 
 
 @pytest.mark.real_data

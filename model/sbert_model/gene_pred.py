@@ -47,7 +47,7 @@ def read_gene_pred(path: Path, lines: Iterable[bytes]) -> Iterator[GenePred]:
         if row is None:
             raise InputError(
                 f"{path}:{number}: expected the columns of UCSC genePred (name, chrom, strand, txStart, txEnd, "
-                f"cdsStart, cdsEnd, exonCount, exonStarts, exonEnds, exons inside the transcript), found {line[:60]!r}"
+                f"cdsStart, cdsEnd, exonCount, exonStarts, exonEnds, exons inside the transcript), found {line[:60].decode(errors='replace')!r}"
             )
         yield row
 

@@ -120,7 +120,7 @@ def _by_species(plans: Sequence[Plan], shards: Iterator[Shard]) -> Iterator[list
             f"{plan.transcripts:,}",
             f"{size:,}",
             f"{pieces:,}",
-            f"; {len(short):,} pieces under {MIN_LENGTH} nt dropped ({sum(short):,} nt)" if short else "",
+            f"; dropped {len(short):,} under {MIN_LENGTH} nt ({sum(short):,} nt in all)" if short else "",
         )
         yield found
 
@@ -153,6 +153,10 @@ def _finish(
         own = index[index["species"] == number]
         for split, chosen in (("training", own[~own["validation"]]), ("validation", own[own["validation"]])):
             entry[split] = {"pieces": chosen.size, "nt": int((chosen["end"] - chosen["start"]).sum())}
+    for split in ("training", "validation"):
+        sizes = [entry[split] for entry in species]
+        nt, pieces = sum(size["nt"] for size in sizes), sum(size["pieces"] for size in sizes)
+        LOGGER.info("%s: %s nt in %s pieces", split, f"{nt:,}", f"{pieces:,}")
     np.save(folder / INDEX, index)
     (folder / CONTIGS).write_text("".join(f"{name}\n" for name in contigs), encoding="utf-8")
     manifest = {
