@@ -73,6 +73,6 @@ def test_exons_that_touch_are_merged(tmp_path: Path) -> None:
 )
 def test_broken_lines_are_named(tmp_path: Path, line: str) -> None:
     path = _write(tmp_path, f"# a comment\n{BINNED}{line}")
-    with pytest.raises(InputError, match=rf"genes\.txt:3: expected the columns of UCSC genePred .*found ") as raised:
+    with pytest.raises(InputError, match=r"genes\.txt:3: expected the columns of UCSC genePred .*found ") as raised:
         read_transcripts(path)
     assert "\n" not in str(raised.value)

@@ -45,9 +45,10 @@ def read_gene_pred(path: Path, lines: Iterable[bytes]) -> Iterator[GenePred]:
         except (ValueError, IndexError):
             row = None
         if row is None:
+            found = line[:60].decode(errors="replace")
             raise InputError(
                 f"{path}:{number}: expected the columns of UCSC genePred (name, chrom, strand, txStart, txEnd, "
-                f"cdsStart, cdsEnd, exonCount, exonStarts, exonEnds, exons inside the transcript), found {line[:60].decode(errors='replace')!r}"
+                f"cdsStart, cdsEnd, exonCount, exonStarts, exonEnds, exons inside the transcript), found {found!r}"
             )
         yield row
 

@@ -14,7 +14,7 @@ from sbert_model.annotation import Transcript, read_transcripts
 from sbert_model.errors import InputError
 from sbert_model.fasta import fetch, index_digest, open_fasta
 from sbert_model.tokenizer import UNK, N, encode, reverse_complement
-from sbert_train.corpus import INDEX_ROW, REGION_SHIFT, REPEAT_BIT, Codes, token_ids
+from sbert_train.corpus import INDEX_ROW, REGION_BITS, REGION_SHIFT, REPEAT_BIT, Codes, token_ids
 from sbert_train.primary_transcripts import MIN_LENGTH, Span, match_contigs, merged_spans, split_at_gaps
 from sbert_train.species_table import Genome
 
@@ -184,10 +184,10 @@ def _read(file: pysam.FastaFile, path: Path, contig: str, start: int, end: int) 
 
 def _paint(codes: Codes, regions: npt.NDArray[np.int64], origin: int) -> None:
     """Write the regions of rows (start, end, region) into their bits, later rows over earlier ones."""
-    labels = np.zeros_like(codes)
     for start, end, region in regions.tolist():
-        labels[start - origin : end - origin] = region << REGION_SHIFT
-    codes |= labels
+        part = codes[start - origin : end - origin]
+        part &= np.uint8(~(REGION_BITS << REGION_SHIFT) & 0xFF)
+        part |= np.uint8(region << REGION_SHIFT)
 
 
 def _write(out: IO[bytes], codes: Codes, minus: bool, digest: "hashlib._Hash", counts: npt.NDArray[np.int64]) -> None:
