@@ -87,6 +87,7 @@ def test_groups_without_bases_are_left_out_and_named_once(caplog: pytest.LogCapt
     assert {score.group for score in scores} == {"all", "intron", "exon", "human", "human,intron", "human,exon"}
     assert [record.getMessage() for record in caplog.records] == [
         "nothing held out of 300 nt or more in: mouse",
+        "2 windows of 300 nt in 1 species",
         "left out, for the corpus says of no masked base that it is one: cds, utr5, utr3, coding, non-coding, repeat, "
         "other",
     ]

@@ -22,7 +22,7 @@ from sbert_model.network import BertConfig, MaskedLM
 from sbert_model.predict import Predictor
 from sbert_model.registry import resolve
 from sbert_model.tokenizer import Ids
-from sbert_train.corpus import MANIFEST, Corpus, open_corpus
+from sbert_train.corpus import MANIFEST, TOKEN_BITS, Corpus, open_corpus
 from sbert_train.count_models import CountModel, either_side_levels, evenly, fit, log_probabilities, markov_levels
 from sbert_train.evaluation_windows import Place, Window, choose_places, read_windows
 from sbert_train.masked_bases import Group, MaskedBases, Namer, gather, groups
@@ -155,6 +155,7 @@ def _places(corpus: Corpus, settings: Settings) -> list[Place]:
     found = {place.species for place in places}
     if absent := [name for index, name in enumerate(corpus.species) if index not in found]:
         LOGGER.info("nothing held out of %d nt or more in: %s", settings.length, ", ".join(absent))
+    LOGGER.info("%s windows of %d nt in %d species", f"{len(places):,}", settings.length, len(found))
     return places
 
 
@@ -178,7 +179,9 @@ def _count_namers(corpus: Corpus, markov_order: int) -> tuple[int, dict[str, Nam
     total = int(corpus.training.lengths.sum())
 
     def training() -> Iterator[Ids]:
-        return evenly((piece.ids for piece in corpus.training), total, COUNTED_BASES)
+        # What is left out of a large corpus is not even read.
+        parts = evenly((piece.codes for piece in corpus.training), total, COUNTED_BASES)
+        return (part & np.uint8(TOKEN_BITS) for part in parts)
 
     chain = fit(markov_levels(markov_order), training())
     sides = fit(either_side_levels(WIDEST_SIDE), training())
