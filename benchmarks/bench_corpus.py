@@ -60,7 +60,8 @@ def write_genes(path: Path, lengths: dict[str, int]) -> None:
 def build(folder: Path, processes: int) -> tuple[float, float]:
     """Run the command line; returns the largest peak of any of its processes in MB, and seconds."""
     path = os.pathsep.join(str(ROOT / name) for name in (".", "model", "train"))
-    command = ["corpus", folder / "species.tsv", "-o", folder / "corpus", "--overwrite", "--processes", str(processes)]
+    table, out = str(folder / "species.tsv"), str(folder / "corpus")
+    command = ["corpus", table, "-o", out, "--overwrite", "--processes", str(processes)]
     started = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "sbert_vcf", "train", *command],

@@ -1,3 +1,4 @@
+import gzip
 import itertools
 import logging
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from sbert_model.annotation import read_transcripts
 from sbert_model.errors import InputError, OutputError, SbertError
 from sbert_model.tokenizer import decode
 from sbert_train.build_corpus import HoldOut, _workers, build_corpus
@@ -166,6 +168,24 @@ def test_the_order_of_the_annotation_does_not_matter(tmp_path: Path) -> None:
     _build(tmp_path / "shuffled", genome)
     one, two = _content(tmp_path / "sorted"), _content(tmp_path / "shuffled")
     assert one.pop("manifest.json") != two.pop("manifest.json")  # the annotation's digest
+    assert one == two
+
+
+def test_a_gene_table_of_ucsc_gives_the_same_corpus_as_a_gtf(tmp_path: Path) -> None:
+    genome = write_tiny_genome(tmp_path / "s")
+    _build(tmp_path / "gtf", genome)
+    lines = []
+    for number, found in enumerate(read_transcripts(genome.annotation, with_cds=True)):
+        starts, ends = (",".join(map(str, places)) + "," for places in zip(*found.exons, strict=True))
+        cds = (found.cds[0][0], found.cds[-1][1]) if found.cds else (found.end, found.end)
+        columns = [number, found.transcript_id, found.contig, found.strand, found.start, found.end, *cds]
+        columns += [len(found.exons), starts, ends, 0, found.gene_id, "cmpl", "cmpl", "0,0,0,"]
+        lines.append("\t".join(map(str, columns)) + "\n")
+    table = tmp_path / "refGene.txt.gz"
+    table.write_bytes(gzip.compress("".join(lines).encode()))
+    _build(tmp_path / "refGene", Genome("s", genome.fasta, table))
+    one, two = _content(tmp_path / "gtf"), _content(tmp_path / "refGene")
+    assert one.pop("manifest.json") != two.pop("manifest.json")  # the annotation's name and digest
     assert one == two
 
 
