@@ -14,6 +14,7 @@ from sbert_model.errors import InputError
 from sbert_model.tokenizer import PAD, with_specials
 from sbert_train.corpus import REPEAT_BIT, TOKEN_BITS, Pieces
 from sbert_train.masking import IGNORED, Tokens, mask_tokens
+from sbert_train.soft_targets import SoftTargets
 
 POOL_BATCHES = 64  # batches drawn together, so that crops of like length meet
 
@@ -61,6 +62,7 @@ class CropBatches(Dataset[Batch]):
     set is part i % parts of batch `first` + i // parts. What a batch holds does not depend on `parts`.
 
     weights: per species number, how often its nucleotides are drawn. count: batches, from `first` on.
+    soft: of the same pieces; batches then have them as well.
     Raises InputError for a corpus with less than a batch to train on, and for batches with fewer crops than parts.
     """
 
@@ -74,6 +76,7 @@ class CropBatches(Dataset[Batch]):
         parts: int = 1,
         first: int = 0,
         count: int = 1,
+        soft: SoftTargets | None = None,
     ) -> None:
         self._pieces = pieces
         self._crops = crops
@@ -94,6 +97,7 @@ class CropBatches(Dataset[Batch]):
         self._parts = parts
         self._first = first
         self._count = count
+        self._soft = soft
         self._pool: tuple[int, _Pool] | None = None
 
     def __len__(self) -> int:
@@ -102,7 +106,8 @@ class CropBatches(Dataset[Batch]):
     def __getitem__(self, item: int) -> Batch:
         """Return input_ids, labels, where crops differ in length attention_mask, and position_ids where random.
 
-        Each (B, T); input_ids, labels: int64.
+        Each (B, T); input_ids, labels: int64. With soft targets also soft_labels (B, T, 4): float32, probabilities of
+        A, C, G, T.
         """
         number, part = divmod(self._first * self._parts + item, self._parts)
         pool_number, pool, crops = self._find(number)
@@ -111,6 +116,7 @@ class CropBatches(Dataset[Batch]):
         inputs = np.full((chosen.size, width), PAD, dtype=np.int64)
         labels = np.full((chosen.size, width), IGNORED, dtype=np.int64)
         starts = np.zeros((chosen.size, 1), dtype=np.int64)
+        soft = np.zeros((chosen.size, width, 4), dtype=np.float32)
         for row, crop in enumerate(chosen.tolist()):
             rng = np.random.default_rng((self._seed, pool_number, crop + 1))  # the pool itself has 0
             tokens = self._tokens(pool, crop)
@@ -118,12 +124,19 @@ class CropBatches(Dataset[Batch]):
             inputs[row, : tokens.size], labels[row, : tokens.size] = masked
             if self._crops.positions is not None:
                 starts[row] = rng.integers(self._crops.positions - width + 1)
+            if self._soft is not None:
+                nucleotides = tokens.size - 2
+                soft[row, 1 : nucleotides + 1] = self._soft.rows(
+                    int(pool.pieces[crop]), int(pool.starts[crop]), nucleotides
+                )
         batch = {"input_ids": torch.from_numpy(inputs), "labels": torch.from_numpy(labels)}
         # Without padding there is no mask, which lets attention take its fast path.
         if int(pool.lengths[chosen].min()) + 2 < width:
             batch["attention_mask"] = (batch["input_ids"] != PAD).long()
         if self._crops.positions is not None:
             batch["position_ids"] = torch.from_numpy(starts + np.arange(width))
+        if self._soft is not None:
+            batch["soft_labels"] = torch.from_numpy(soft)
         return batch
 
     def size(self, number: int) -> Size:
@@ -169,14 +182,18 @@ class CropBatches(Dataset[Batch]):
         return _Pool(pieces, starts, lengths, [batches[index] for index in kept])
 
     def _cut(self, lengths: Numbers) -> list[Numbers]:
-        """Cut the crops, longest first, into full batches; the rest, of the shortest, is left out."""
+        """Cut the crops, longest first, into full batches."""
         order = np.argsort(-lengths, kind="stable")
         batches: list[Numbers] = []
         first = 0
         while first < order.size:
             rows = self._rows(int(lengths[order[first]]))
-            if first + rows <= order.size:
-                batches.append(order[first : first + rows])
+            if first + rows > order.size:
+                # Filled up with crops of the batch before it: were it left out, so would the shortest crops always be.
+                while first and (order.size - first + 1) <= self._rows(int(lengths[order[first - 1]])):
+                    first -= 1
+                rows = order.size - first
+            batches.append(order[first : first + rows])
             first += rows
         return batches
 

@@ -51,7 +51,7 @@ class Config:
     dropout: float = _value(0.1, "Dropout of hidden states and of attention.", least=0, below=1)
     init: str = _value(
         "random",
-        "First weights; offset-heads: the first two layers look at fixed neighbours, for little compute.",
+        "First weights; offset-heads: the first two layers copy fixed neighbours, for little compute.",
         choices=("random", "offset-heads"),
     )
     initializer_range: float = _value(0.02, "Standard deviation of the first weights.", above=0)
@@ -63,6 +63,11 @@ class Config:
     mask_rate: float = _value(0.15, "Share of the nucleotides to be named.", above=0, most=1)
     repeat_weight: float = _value(
         1.0, "How often soft-masked repeats are drawn, relative to the rest.", least=0, most=1
+    )
+
+    soft_targets: str | None = _value(None, "Folder made by train soft-targets: learn from its probabilities as well.")
+    soft_share: float = _value(
+        0.8, "Share of the soft targets in the loss; the true bases have the rest.", least=0, most=1
     )
 
     learning_rate: float = _value(1e-4, "Highest learning rate of AdamW.", above=0)

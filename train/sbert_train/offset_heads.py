@@ -1,10 +1,11 @@
-"""An initialisation that lets the first layers look at their neighbours from the first step on.
+"""An initialisation that lets the first layers read their neighbours from the first step on.
 
 A randomly initialised single-nucleotide BERT knows only the composition of the sequence for very long, because every
 absolute position has to learn by itself where its neighbours are. Here the position embeddings start as sinusoids in
 the first 32 dimensions, where word and token-type embeddings are zero, and the query and key projections of the first
-two layers read those, the query rotated by a fixed offset, one offset per head. The architecture is the published one,
-and every weight is trained afterwards.
+two layers read those, the query rotated by a fixed offset, one offset per head. Their value and output projections are
+scaled so that what a head reads arrives with the strength of the token's own embedding; it leaves the dimensions of the
+sinusoids alone. The architecture is the published one, and every weight is trained afterwards.
 """
 
 import math
@@ -20,6 +21,9 @@ LAYER_OFFSETS = ((-1, 1, -2, 2, -3, 3, -4, 4), (-5, 5, -6, 6, -7, 7, -8, 8))
 """Where the heads of layers 1 and 2 look, in nucleotides relative to the token that asks."""
 
 EMBEDDING_STD = 0.1  # well above one step of the optimizer, which would otherwise wipe the sinusoids out at once
+COPY_GAIN = (
+    0.35  # of each head, for an input of variance 1: eight of them together have about the variance of the input
+)
 SHARPNESS = 2.4  # scale of both projections: over 0.9 of the attention falls on the wanted neighbour, at every position
 
 
@@ -51,6 +55,14 @@ def initialise_offset_heads(model: BertForMaskedLM) -> None:
             key[rows] = 0
             query[rows, :DIMENSIONS] = SHARPNESS * rotation(offsets[head % len(offsets)])
             key[rows, :DIMENSIONS] = SHARPNESS * torch.eye(DIMENSIONS)
+        _copy_with_gain(weights, f"bert.encoder.layer.{layer}.attention.", size)
+
+
+def _copy_with_gain(weights: dict[str, Tensor], attention: str, size: int) -> None:
+    """Let the heads, of `size` dimensions each, carry the embedding of the token that they look at."""
+    value, output = weights[f"{attention}self.value.weight"], weights[f"{attention}output.dense.weight"]
+    value.normal_(std=1 / math.sqrt(value.shape[1]))[:, :DIMENSIONS] = 0
+    output.normal_(std=COPY_GAIN / math.sqrt(size))[:DIMENSIONS] = 0
 
 
 def frequencies() -> Tensor:

@@ -21,6 +21,7 @@ from sbert_train.metrics import Reporter
 from sbert_train.offset_heads import initialise_offset_heads
 from sbert_train.run_folder import Progress, RunFolder
 from sbert_train.schedule import Budget, make_scheduler
+from sbert_train.soft_targets import open_soft_targets
 from sbert_train.trainer import Conductor, Pretrainer
 
 UNLIMITED_STEPS = 10**9
@@ -68,6 +69,7 @@ def pretrain(corpus: Corpus, config: Config, out: Path, init_from: Path | None =
         parts=arguments.world_size * config.accumulation,
         first=done.step,
         count=arguments.max_steps,
+        soft=open_soft_targets(Path(config.soft_targets), corpus) if config.soft_targets is not None else None,
     )
     budget = Budget(config.max_steps, config.max_hours, done.seconds)
     optimizer = torch.optim.AdamW(
@@ -79,6 +81,7 @@ def pretrain(corpus: Corpus, config: Config, out: Path, init_from: Path | None =
         batches,
         run,
         done.step,
+        config.soft_share,
         args=arguments,
         eval_dataset=validation,
         data_collator=_only,
@@ -151,7 +154,6 @@ def _arguments(config: Config, out: Path, evaluates: bool) -> TrainingArguments:
         ddp_find_unused_parameters=False,
         dataloader_pin_memory=accelerated,
         dataloader_num_workers=config.workers,
-        dataloader_persistent_workers=config.workers > 0,
         train_sampling_strategy="sequential",
         ignore_data_skip=True,  # batches are made from their number: none has to be drawn again
         remove_unused_columns=False,

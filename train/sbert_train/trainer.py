@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from transformers import BertForMaskedLM, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from sbert_model.errors import OutputError, SbertError
+from sbert_model.tokenizer import NUCLEOTIDES
 from sbert_train.batches import Batch, CropBatches
 from sbert_train.config import Config
 from sbert_train.export import complete_model_folder
@@ -36,11 +37,31 @@ def masked_lm_loss(logits: Tensor, batch: Batch, masked_bases: Tensor | int) -> 
     return losses / masked_bases
 
 
+def soft_loss(logits: Tensor, batch: Batch, share: float, masked_bases: Tensor | int) -> Tensor:
+    """Return the same with targets of which `share` are the soft ones and the rest the true bases."""
+    hard = masked_lm_loss(logits, batch, masked_bases)
+    masked = batch["labels"] != IGNORED  # (B, T)
+    log_probs = logits[masked].float().log_softmax(-1)[:, min(NUCLEOTIDES) : max(NUCLEOTIDES) + 1]  # (M, 4)
+    soft = -(batch["soft_labels"][masked] * log_probs).sum() / masked_bases
+    return share * soft + (1 - share) * hard
+
+
+def network_inputs(batch: Batch) -> Batch:
+    """Return what the network reads of a batch: all but the targets."""
+    return {name: value for name, value in batch.items() if name not in ("labels", "soft_labels")}
+
+
 class Pretrainer(Trainer):
     """Trains on the parts of CropBatches; the loss of an optimizer step is the mean over its masked bases."""
 
     def __init__(
-        self, network: BertForMaskedLM, batches: CropBatches, run: RunFolder, first: int, **options: Any
+        self,
+        network: BertForMaskedLM,
+        batches: CropBatches,
+        run: RunFolder,
+        first: int,
+        soft_share: float,
+        **options: Any,
     ) -> None:
         super().__init__(model=network, train_dataset=batches, **options)
         self.loss_is_scaled_for_ga = True
@@ -48,6 +69,7 @@ class Pretrainer(Trainer):
         self.network = network
         self.batches = batches
         self.run = run
+        self.soft_share = soft_share
         self._finite = first  # steps whose loss is known to be finite
         self._losses: list[Tensor] = []  # of the steps since then
 
@@ -59,9 +81,13 @@ class Pretrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """Return this part's share of the loss, times the processes, whose gradients are averaged."""
-        outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
+        outputs = model(**network_inputs(inputs))
         assert num_items_in_batch is not None
-        loss = masked_lm_loss(outputs.logits, inputs, num_items_in_batch) * self.args.world_size
+        if "soft_labels" in inputs:
+            loss = soft_loss(outputs.logits, inputs, self.soft_share, num_items_in_batch)
+        else:
+            loss = masked_lm_loss(outputs.logits, inputs, num_items_in_batch)
+        loss = loss * self.args.world_size
         return (loss, outputs) if return_outputs else loss
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -106,7 +132,7 @@ class Pretrainer(Trainer):
         with torch.no_grad():
             for number in range(self.args.process_index, len(sample), self.args.world_size):
                 batch = {name: value.to(self.args.device) for name, value in sample[number].items()}
-                logits = self.network(**{name: value for name, value in batch.items() if name != "labels"}).logits
+                logits = self.network(**network_inputs(batch)).logits
                 totals[0] += masked_lm_loss(logits, batch, 1)
                 totals[1] += (batch["labels"] != IGNORED).sum()
         losses, bases = self.accelerator.reduce(totals, "sum").tolist()
