@@ -5,6 +5,7 @@ import click
 from sbert_train.cli_corpus import corpus
 from sbert_train.cli_evaluate import evaluate_mlm
 from sbert_train.cli_pretrain import export, pretrain
+from sbert_train.cli_soft_targets import soft_targets
 
 
 @click.group()
@@ -12,5 +13,5 @@ def train() -> None:
     """Build corpora, pretrain and evaluate models, for human or any species."""
 
 
-for command in (corpus, pretrain, evaluate_mlm, export):
+for command in (corpus, soft_targets, pretrain, evaluate_mlm, export):
     train.add_command(command)
