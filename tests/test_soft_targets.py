@@ -1,0 +1,153 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from sbert_model.errors import InputError, OutputError
+from sbert_model.tokenizer import NUCLEOTIDES
+from sbert_train.batches import CropBatches, Crops
+from sbert_train.cli import train
+from sbert_train.corpus import open_corpus
+from sbert_train.make_soft_targets import Halves, make_soft_targets
+from sbert_train.masking import IGNORED
+from sbert_train.pretrain import pretrain
+from sbert_train.soft_targets import TABLE, open_soft_targets
+from sbert_train.species_table import Genome
+from sbert_train.trainer import masked_lm_loss, soft_loss
+from tests.tiny_corpus import write_tiny_corpus
+from tests.tiny_pretraining import losses, tiny_config
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny corpus, its species table, and soft targets of it."""
+    folder = tmp_path_factory.mktemp("soft")
+    write_tiny_corpus(folder)
+    table = folder / "species.tsv"
+    table.write_text("".join(f"{name}\t{name}/genome.fa\t{name}/genes.gtf\n" for name in ("alpha", "beta")))
+    arguments = ["soft-targets", str(folder / "corpus"), str(table), "-o", str(folder / "targets"), "--half", "chr1"]
+    result = CliRunner().invoke(train, [*arguments, "--sample", "5000", "--threads", "1"], catch_exceptions=False)
+    assert result.exit_code == 0
+    return folder
+
+
+def _genomes(folder: Path) -> list[Genome]:
+    return [Genome(name, folder / name / "genome.fa", folder / name / "genes.gtf") for name in ("alpha", "beta")]
+
+
+def test_halves_by_name() -> None:
+    halves = Halves(("chr1", r"x\..*"), ("chr3",))
+    assert [halves.of(name) for name in ("chr1", "chr10", "x.2", "chr2", "chr3")] == [0, 1, 0, 1, None]
+
+
+def test_targets_are_probabilities_of_each_training_nucleotide(folder: Path) -> None:
+    corpus = open_corpus(folder / "corpus")
+    soft = open_soft_targets(folder / "targets", corpus)
+    assert soft.table.shape == (int(corpus.training.lengths.sum()), 4)
+    for number in range(len(corpus.training)):
+        rows = soft.rows(number, 0, len(corpus.training[number]))
+        np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-6)
+    last = len(corpus.training) - 1
+    np.testing.assert_array_equal(soft.rows(last, 10, 20), soft.rows(last, 0, 40)[10:30])
+
+
+def test_the_other_half_decides(folder: Path, tmp_path: Path) -> None:
+    """Copies of a gene in the other half make its targets certain; in its own half they do not count."""
+    repeat = "".join(np.random.default_rng(5).choice(list("ACGT"), 400))
+    chance = ["".join(np.random.default_rng(seed).choice(list("ACGT"), 3000)) for seed in (6, 7, 8)]
+    copies = repeat * 8
+
+    def targets(name: str, contigs: dict[str, str]) -> np.ndarray:
+        place = tmp_path / name
+        place.mkdir()
+        (place / "genome.fa").write_text("".join(f">{contig}\n{text}\n" for contig, text in contigs.items()))
+        (place / "genes.gtf").write_text(
+            "".join(
+                f'{contig}\tx\t{kind}\t1\t{len(text)}\t.\t+\t.\tgene_id "{contig}"; transcript_id "{contig}.1";\n'
+                for contig, text in contigs.items()
+                for kind in ("transcript", "exon")
+            )
+        )
+        genome = Genome(name, place / "genome.fa", place / "genes.gtf")
+        from sbert_train.build_corpus import HoldOut, build_corpus
+
+        build_corpus([genome], place / "corpus", HoldOut(("held",)))
+        corpus = open_corpus(place / "corpus")
+        make_soft_targets(corpus, [genome], ["first"], place / "targets", 20_000, 0)
+        soft = open_soft_targets(place / "targets", corpus)
+        number = next(n for n in range(len(corpus.training)) if corpus.training[n].contig == "first")
+        rows = soft.rows(number, 500, 300)  # inside the copies
+        truth = corpus.training[number].ids[500:800].astype(int) - min(NUCLEOTIDES)
+        chosen: np.ndarray = rows[np.arange(300), truth]
+        return chosen
+
+    shared = targets("shared", {"first": copies, "second": copies + chance[0], "held": chance[1]})
+    alone = targets("alone", {"first": copies, "second": chance[0] + chance[2], "held": chance[1]})
+    assert shared.mean() > 0.8
+    assert alone.mean() < 0.4
+
+
+def test_soft_loss_is_a_mixture() -> None:
+    logits = torch.randn(2, 5, 10, generator=torch.Generator().manual_seed(0))
+    labels = torch.full((2, 5), IGNORED)
+    labels[0, 1], labels[1, 3] = 6, 9
+    certain = torch.zeros(2, 5, 4)
+    certain[0, 1, 0] = certain[1, 3, 3] = 1
+    batch = {"labels": labels, "soft_labels": certain}
+    hard = masked_lm_loss(logits, batch, 2)
+    torch.testing.assert_close(soft_loss(logits, batch, 0.7, 2), hard)  # soft targets that are the true bases
+    uniform = {"labels": labels, "soft_labels": torch.full((2, 5, 4), 0.25)}
+    expected = -logits.log_softmax(-1)[labels != IGNORED][:, 6:10].mean()
+    torch.testing.assert_close(soft_loss(logits, uniform, 1.0, 2), expected)
+    torch.testing.assert_close(soft_loss(logits, uniform, 0.25, 2), 0.25 * expected + 0.75 * hard)
+
+
+def test_batches_carry_the_targets_of_their_nucleotides(folder: Path) -> None:
+    corpus = open_corpus(folder / "corpus")
+    soft = open_soft_targets(folder / "targets", corpus)
+    batches = CropBatches(corpus.training, corpus.weights, Crops(64, 100, 1000), 0, soft=soft)
+    batch = batches[0]
+    assert batch["soft_labels"].shape == (*batch["input_ids"].shape, 4)
+    nucleotides = batch["input_ids"] >= 4
+    torch.testing.assert_close(batch["soft_labels"].sum(-1), nucleotides.float(), atol=1e-6, rtol=0)
+    shown = CropBatches(corpus.training, corpus.weights, Crops(64, 100, 1000), 0)[0]
+    assert torch.equal(shown["input_ids"], batch["input_ids"])
+    assert "soft_labels" not in shown
+
+
+def test_a_run_learns_from_them_and_is_validated_on_true_bases(folder: Path, tmp_path: Path) -> None:
+    corpus = open_corpus(folder / "corpus")
+    runs = {}
+    for name, path in (("hard", None), ("soft", str(folder / "targets"))):
+        pretrain(corpus, tiny_config(soft_targets=path, soft_share=1.0), tmp_path / name)
+        runs[name] = tmp_path / name
+    assert losses(runs["hard"]) != losses(runs["soft"])
+    assert all(np.isfinite(losses(runs["soft"])))
+    # The first evaluation comes after two steps: both models have hardly moved from the same weights.
+    hard, soft = (losses(runs[name], "validation_loss")[0] for name in ("hard", "soft"))
+    assert soft == pytest.approx(hard, abs=0.1)
+
+
+def test_targets_of_another_corpus_are_refused(folder: Path, tmp_path: Path) -> None:
+    other = open_corpus(write_tiny_corpus(tmp_path, seed=9))
+    with pytest.raises(InputError, match="of another corpus than"):
+        open_soft_targets(folder / "targets", other)
+    with pytest.raises(InputError, match=r"make them with sbert-vcf train soft-targets"):
+        open_soft_targets(tmp_path, other)
+
+
+@pytest.mark.parametrize(("halves", "says"), [(["nothing"], "half 1"), ([".*"], "half 2")])
+def test_an_empty_half_is_refused(folder: Path, tmp_path: Path, halves: list[str], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        make_soft_targets(open_corpus(folder / "corpus"), _genomes(folder), halves, tmp_path / "t", 100, 0)
+
+
+def test_other_genomes_and_an_existing_folder_are_refused(folder: Path, tmp_path: Path) -> None:
+    corpus = open_corpus(folder / "corpus")
+    with pytest.raises(InputError, match="not that of"):
+        make_soft_targets(corpus, _genomes(folder)[:1], ["chr1"], tmp_path / "t", 100, 0)
+    with pytest.raises(OutputError, match="exists"):
+        make_soft_targets(corpus, _genomes(folder), ["chr1"], folder / "targets", 100, 0)
+    assert (folder / "targets" / TABLE).is_file()
