@@ -61,21 +61,10 @@ def pretrain(corpus: Corpus, config: Config, out: Path, init_from: Path | None =
     if config.max_steps is not None and done.step >= config.max_steps:
         raise InputError(f"{out}: the run has its {config.max_steps} steps; raise max_steps to go on")
 
-    batches = CropBatches(
-        corpus.training,
-        corpus.weights,
-        _crops(config, config.batch_tokens),
-        config.seed,
-        parts=arguments.world_size * config.accumulation,
-        first=done.step,
-        count=arguments.max_steps,
-        soft=open_soft_targets(Path(config.soft_targets), corpus) if config.soft_targets is not None else None,
-    )
+    batches = _training(corpus, config, arguments, done.step)
     budget = Budget(config.max_steps, config.max_hours, done.seconds)
-    optimizer = torch.optim.AdamW(
-        _parameter_groups(model, config.weight_decay), lr=config.learning_rate, betas=(0.9, config.beta2), fused=True
-    )
     reporter = Reporter(run.metrics, budget, done.step, done.tokens) if machine.is_main_process else None
+    optimizer = _optimizer(model, config)
     trainer = Pretrainer(
         model,
         batches,
@@ -195,6 +184,20 @@ def _crops(config: Config, batch_tokens: int) -> Crops:
     )
 
 
+def _training(corpus: Corpus, config: Config, arguments: TrainingArguments, first: int) -> CropBatches:
+    """Return the batches of the run from step `first` on."""
+    return CropBatches(
+        corpus.training,
+        corpus.weights,
+        _crops(config, config.batch_tokens),
+        config.seed,
+        parts=arguments.world_size * config.accumulation,
+        first=first,
+        count=arguments.max_steps,
+        soft=open_soft_targets(Path(config.soft_targets), corpus) if config.soft_targets is not None else None,
+    )
+
+
 def _validation(corpus: Corpus, config: Config) -> CropBatches | None:
     """Return the held-out sample; raises InputError where the config needs one and the corpus has none."""
     if not len(corpus.validation):
@@ -216,10 +219,11 @@ def _only(batches: list[Batch]) -> Batch:
     return batches[0]
 
 
-def _parameter_groups(model: BertForMaskedLM, weight_decay: float) -> list[dict[str, Any]]:
+def _optimizer(model: BertForMaskedLM, config: Config) -> torch.optim.AdamW:
     """Weight decay for matrices alone, as usual for transformers."""
     parameters = list(model.parameters())
-    return [
-        {"params": [parameter for parameter in parameters if parameter.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in parameters if parameter.ndim < 2], "weight_decay": 0.0},
+    groups: list[dict[str, Any]] = [
+        {"params": [item for item in parameters if item.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [item for item in parameters if item.ndim < 2], "weight_decay": 0.0},
     ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, config.beta2), fused=True)
