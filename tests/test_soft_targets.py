@@ -13,9 +13,10 @@ from sbert_train.corpus import open_corpus
 from sbert_train.make_soft_targets import Halves, make_soft_targets
 from sbert_train.masking import IGNORED
 from sbert_train.pretrain import pretrain
-from sbert_train.soft_targets import TABLE, open_soft_targets
+from sbert_train.soft_targets import STRETCH, TABLE, SoftTargets, open_soft_targets
 from sbert_train.species_table import Genome
 from sbert_train.trainer import masked_lm_loss, soft_loss
+from tests.memory_corpus import MemoryPieces, piece
 from tests.tiny_corpus import write_tiny_corpus
 from tests.tiny_pretraining import losses, tiny_config
 
@@ -115,6 +116,53 @@ def test_batches_carry_the_targets_of_their_nucleotides(folder: Path) -> None:
     shown = CropBatches(corpus.training, corpus.weights, Crops(64, 100, 1000), 0)[0]
     assert torch.equal(shown["input_ids"], batch["input_ids"])
     assert "soft_labels" not in shown
+
+
+def _certain_at(places: list[tuple[int, int, int]], lengths: list[int]) -> SoftTargets:
+    """Targets that are certain in the given stretches (piece, start, end) and uniform elsewhere."""
+    offsets = np.cumsum(lengths) - lengths
+    table = np.full((sum(lengths), 4), 64, dtype=np.uint8)
+    for number, start, end in places:
+        table[offsets[number] + start : offsets[number] + end] = (255, 0, 0, 0)
+    return SoftTargets(table, offsets)
+
+
+def test_certain_stretches_are_those_with_enough_certain_bases() -> None:
+    lengths = [400, 100, 300]
+    soft = _certain_at([(0, 200, 260), (1, 0, 100), (2, 0, 128)], lengths)
+    expected = []
+    for number, length in enumerate(lengths):
+        certain = soft.rows(number, 0, length).max(axis=1) > 0.7
+        for start in range(0, length - STRETCH + 1, 16):
+            if certain[start : start + STRETCH].sum() > 0.4 * STRETCH:
+                expected.append((number, start))
+    pieces, starts = soft.certain_stretches()
+    assert list(zip(pieces.tolist(), starts.tolist(), strict=True)) == expected
+    assert {number for number, _ in expected} == {0, 2}  # piece 1 is shorter than a stretch
+
+
+@pytest.mark.parametrize(("shortest", "longest"), [(128, 128), (100, 300)])
+def test_focus_draws_crops_at_certain_stretches(shortest: int, longest: int) -> None:
+    pieces = [piece("A" * 4000), piece("C" * 4000)]
+    soft = _certain_at([(1, 2000, 2128)], [4000, 4000])
+    crops = Crops(shortest, longest, 4000, soft_focus=1.0)
+    batches = CropBatches(MemoryPieces(pieces, ("human",)), (1.0,), crops, 0, soft=soft)
+    batch = batches[0]
+    certain = (batch["soft_labels"].max(-1).values > 0.7).sum(1)  # of each crop
+    assert int(certain.min()) > 0.4 * STRETCH - (STRETCH - shortest)
+    mixed = CropBatches(MemoryPieces(pieces, ("human",)), (1.0,), Crops(128, 128, 130_000, soft_focus=0.3), 0, soft=soft)
+    share = (mixed[0]["soft_labels"].max(-1).values > 0.7).any(1).float().mean()
+    assert 0.2 < float(share) < 0.4
+
+
+def test_focus_needs_certain_targets() -> None:
+    soft = _certain_at([], [4000])
+    with pytest.raises(InputError, match="nowhere certain"):
+        CropBatches(
+            MemoryPieces([piece("A" * 4000)], ("human",)), (1.0,), Crops(64, 64, 400, soft_focus=0.5), 0, soft=soft
+        )
+    with pytest.raises(InputError, match="goes with soft_targets"):
+        tiny_config(soft_focus=0.5)
 
 
 def test_a_run_learns_from_them_and_is_validated_on_true_bases(folder: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from sbert_model.errors import InputError
 from sbert_model.tokenizer import PAD, with_specials
 from sbert_train.corpus import REPEAT_BIT, TOKEN_BITS, Pieces
 from sbert_train.masking import IGNORED, Tokens, mask_tokens
-from sbert_train.soft_targets import SoftTargets
+from sbert_train.soft_targets import STRETCH, SoftTargets
 
 POOL_BATCHES = 64  # batches drawn together, so that crops of like length meet
 
@@ -30,6 +30,7 @@ class Crops:
     batch_tokens: tokens of a batch at most, special tokens and padding included.
     repeat_weight: how often soft-masked repeats are drawn, relative to the rest.
     positions: lay each crop at a random place on so many positions of the model; None: at their beginning.
+    soft_focus: share of the crops that lie on a stretch with certain soft targets.
     """
 
     shortest: int
@@ -38,6 +39,7 @@ class Crops:
     mask_rate: float = 0.15
     repeat_weight: float = 1.0
     positions: int | None = None
+    soft_focus: float = 0.0
 
 
 class Size(NamedTuple):
@@ -98,6 +100,9 @@ class CropBatches(Dataset[Batch]):
         self._first = first
         self._count = count
         self._soft = soft
+        self._certain = soft.certain_stretches() if soft is not None and crops.soft_focus else None
+        if self._certain is not None and not self._certain[0].size:
+            raise InputError("soft_focus: the soft targets are nowhere certain; leave it at 0")
         self._pool: tuple[int, _Pool] | None = None
 
     def __len__(self) -> int:
@@ -205,8 +210,16 @@ class CropBatches(Dataset[Batch]):
         places = rng.random(count) * self._ends[-1]
         pieces = np.minimum(np.searchsorted(self._ends, places, side="right"), self._ends.size - 1)
         wanted = rng.integers(self._crops.shortest, self._crops.longest + 1, count)
+        if self._certain is not None:
+            focused = rng.random(count) < self._crops.soft_focus
+            chosen = rng.integers(self._certain[0].size, size=count)
+            pieces = np.where(focused, self._certain[0][chosen], pieces)
         lengths = np.minimum(wanted, self._lengths[pieces])
         starts = rng.integers(0, self._lengths[pieces] - lengths + 1)
+        if self._certain is not None:
+            before = rng.integers(0, np.maximum(lengths - STRETCH, 0) + 1)
+            around = np.clip(self._certain[1][chosen] - before, 0, self._lengths[pieces] - lengths)
+            starts = np.where(focused, around, starts)
         if self._crops.repeat_weight < 1:
             kept = rng.random(count) < 1 - (1 - self._crops.repeat_weight) * self._repeats(pieces, starts, lengths)
             pieces, starts, lengths = pieces[kept], starts[kept], lengths[kept]

@@ -69,6 +69,9 @@ class Config:
     soft_share: float = _value(
         0.8, "Share of the soft targets in the loss; the true bases have the rest.", least=0, most=1
     )
+    soft_focus: float = _value(
+        0.0, "Share of the crops that are drawn where soft targets are certain: at repeats.", least=0, most=1
+    )
 
     learning_rate: float = _value(1e-4, "Highest learning rate of AdamW.", above=0)
     beta2: float = _value(0.999, "AdamW's decay of squared gradients.", least=0, below=1)
@@ -121,6 +124,8 @@ class Config:
         for name in ("evaluation_steps", "checkpoint_steps"):
             if getattr(self, name) % self.log_steps:
                 raise InputError(f"{name} {getattr(self, name)} is no multiple of log_steps {self.log_steps}")
+        if self.soft_focus and self.soft_targets is None:
+            raise InputError("soft_focus goes with soft_targets: give the folder")
         if self.schedule == "plateau" and self.warmup_steps:
             raise InputError(f"warmup_steps {self.warmup_steps} goes with schedule cosine, not plateau")
 

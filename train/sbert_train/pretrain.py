@@ -181,6 +181,7 @@ def _crops(config: Config, batch_tokens: int) -> Crops:
         mask_rate=config.mask_rate,
         repeat_weight=config.repeat_weight,
         positions=config.max_nt + 2 if config.random_positions else None,
+        soft_focus=config.soft_focus,
     )
 
 

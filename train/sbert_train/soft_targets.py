@@ -20,7 +20,14 @@ VERSION = 1
 TABLE, MANIFEST = "targets.npy", "targets.json"
 SCALE = 255  # a probability p is stored as the byte round(255 p)
 
+CERTAIN = 0.7  # probability of the likeliest base
+STRETCH = 128  # nt
+CERTAIN_SHARE = 0.4  # of a stretch
+APART = 16  # nt, from one stretch to the next
+BLOCK = 1 << 22  # rows looked at together
+
 Bytes = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +35,7 @@ class SoftTargets:
     """The targets of the training pieces of one corpus, memory-mapped."""
 
     table: Bytes  # (N, 4), the pieces one after the other
-    offsets: npt.NDArray[np.int64]  # (P,) first row of each piece
+    offsets: Numbers  # (P,) first row of each piece
 
     def rows(self, piece: int, start: int, length: int) -> npt.NDArray[np.float32]:
         """Probabilities (length, 4) of A, C, G, T from nucleotide `start` of a training piece on."""
@@ -37,6 +44,21 @@ class SoftTargets:
         sums = rows.sum(axis=1, keepdims=True)
         probabilities: npt.NDArray[np.float32] = np.divide(rows, sums, out=np.full_like(rows, 0.25), where=sums > 0)
         return probabilities
+
+    def certain_stretches(self) -> tuple[Numbers, Numbers]:
+        """Piece and start (S,) of the stretches of 128 nt, one each 16 nt, over 40 % of whose bases are certain."""
+        rows = len(self.table)
+        certain = np.zeros(rows + 1, dtype=np.int64)  # how many rows before each
+        for first in range(0, rows, BLOCK):
+            certain[first + 1 : first + BLOCK + 1] = self.table[first : first + BLOCK].max(axis=1) > CERTAIN * SCALE
+        np.cumsum(certain, out=certain)
+        pieces, starts = [], []
+        for piece, (first, end) in enumerate(zip(self.offsets, [*self.offsets[1:], rows], strict=True)):
+            places = np.arange(first, end - STRETCH + 1, APART)
+            found = places[certain[places + STRETCH] - certain[places] > CERTAIN_SHARE * STRETCH]
+            pieces.append(np.full(found.size, piece))
+            starts.append(found - first)
+        return np.concatenate(pieces), np.concatenate(starts)
 
 
 def open_soft_targets(folder: Path, corpus: Corpus) -> SoftTargets:
