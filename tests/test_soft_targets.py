@@ -143,8 +143,8 @@ def test_certain_stretches_are_those_with_enough_certain_bases() -> None:
 
 @pytest.mark.parametrize(("shortest", "longest"), [(128, 128), (100, 300)])
 def test_focus_draws_crops_at_certain_stretches(shortest: int, longest: int) -> None:
-    pieces = [piece("A" * 4000), piece("C" * 4000)]
-    soft = _certain_at([(1, 2000, 2128)], [4000, 4000])
+    pieces = [piece("A" * 80_000), piece("C" * 80_000)]
+    soft = _certain_at([(1, 2000, 2128)], [80_000, 80_000])
     crops = Crops(shortest, longest, 4000, soft_focus=1.0)
     batches = CropBatches(MemoryPieces(pieces, ("human",)), (1.0,), crops, 0, soft=soft)
     batch = batches[0]
