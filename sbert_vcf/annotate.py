@@ -80,7 +80,7 @@ def annotate(options: AnnotateOptions, scoring: ScoringOptions) -> Counter[Statu
             for record, results in _scored(vcf, annotator, field.id if field else None):
                 tally.update([result.status for result in results] or [Status.NO_ALT])
                 build.see(results)
-                ours = fields.info_text(results, annotator.delta) if results else ""
+                ours = fields.info_text(results, annotator.optional_fields) if results else ""
                 writer.write(record.line(ours, fields.OUR_IDS), record.contig, record.start)
                 if options.progress:
                     bar.set_postfix_str(f"{tally[Status.OK] / tally.total():.0%} scored", refresh=False)
@@ -194,7 +194,9 @@ def _output_header(vcf: VcfInput, annotator: Annotator, letter: str, notices: No
     if letter in "ub" and not header.ids("contig"):
         header = header.with_lines(_contig_lines(vcf, annotator.reference, notices))
     command = shlex.join(sys.argv).replace("\n", " ")
-    return header.with_lines([*fields.header_lines(annotator.delta), _provenance(annotator), f"{_COMMAND}{command}"])
+    return header.with_lines(
+        [*fields.header_lines(annotator.optional_fields), _provenance(annotator), f"{_COMMAND}{command}"]
+    )
 
 
 def _contig_lines(vcf: VcfInput, reference: Reference, notices: Notices) -> list[str]:

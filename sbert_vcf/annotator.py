@@ -7,30 +7,28 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from sbert_model.checkpoint import Checkpoint, load_masked_lm
 from sbert_model.contigs import read_aliases
 from sbert_model.device import default_batch_size, resolve_precision, select_device
 from sbert_model.errors import ModelError
 from sbert_model.network import MaskedLM
-from sbert_model.predict import Predictor
+from sbert_model.predict import LogProbs, Predictor
 from sbert_model.registry import resolve
-from sbert_model.scoring import FLANK, delta_probability, kl_context, kl_divergence
-from sbert_model.tokenizer import NUCLEOTIDES, N, encode
+from sbert_model.scoring import FLANK
+from sbert_model.tokenizer import N, encode
+from sbert_vcf import fields, pair_scores
 from sbert_vcf.consequence import ConsequenceField
 from sbert_vcf.genes import Genes
 from sbert_vcf.notices import LOGGER, Notices
 from sbert_vcf.options import ScoringOptions, find_model, find_reference
 from sbert_vcf.reference import Reference
-from sbert_vcf.results import AlleleResult, GeneScore
+from sbert_vcf.results import AlleleResult, GeneScore, SpliceSiteKL
+from sbert_vcf.splice_sites import splice_sites, transcripts_of
 from sbert_vcf.strand import Placement, Site, StrandSource
 from sbert_vcf.variant import Allele, Status, Variant, left_align, trim, unscorable
 from sbert_vcf.windows import WindowPair, build_windows, fits, flank_status
 
 LARGEST_WINDOW = 1024
-LogProbs = npt.NDArray[np.float64]
 
 
 class _Planned(NamedTuple):
@@ -71,7 +69,20 @@ class Annotator:
         self.batch_size = batch_size or default_batch_size(predictor.device)
         self.delta = delta
         self._notices = notices or Notices()
+        self._exons = self._with_exons(genes)
         self.strands = StrandSource(strand, field, genes, self._notices)
+
+    def _with_exons(self, genes: Genes | None) -> Genes | None:
+        if genes is None or genes.has_exons:
+            return genes
+        self._notices.warn("exons", f"{genes.path}: names no exons: {fields.SS_ID} is left out")
+        return None
+
+    @property
+    def optional_fields(self) -> frozenset[str]:
+        """The INFO fields, of those that not every run writes, for which this one has what they need."""
+        written = {fields.DELTA_ID: self.delta, fields.SS_ID: self._exons is not None}
+        return frozenset(field for field, there in written.items() if there)
 
     @classmethod
     def open(
@@ -183,34 +194,40 @@ class Annotator:
     def _result(self, alt: str, number: int, plan: _Planned | Status, log_probs: dict[bytes, LogProbs]) -> AlleleResult:
         if isinstance(plan, Status):
             return AlleleResult(alt, number, plan)
-        kl = {strand: _kl_context(pair, log_probs) for strand, pair in plan.windows.items()}
+        kl = {strand: pair_scores.kl_context_of(pair, log_probs) for strand, pair in plan.windows.items()}
         if not all(map(math.isfinite, kl.values())):
             raise ModelError(
                 f"{self.model.name}: no finite probabilities around {plan.allele.contig}:{plan.allele.start + 1}: its "
                 f"activations do not fit {str(self.predictor.dtype).split('.')[1]}; use --precision float32"
             )
         delta = {
-            strand: _delta(pair, log_probs) if self._has_delta(plan.allele) else None
+            strand: pair_scores.delta_of(pair, log_probs) if self._has_delta(plan.allele) else None
             for strand, pair in plan.windows.items()
         }
-        scores = tuple(GeneScore(place, kl[place.strand], delta[place.strand]) for place in plan.placements)
+        scores = tuple(
+            GeneScore(
+                placement,
+                kl[placement.strand],
+                delta[placement.strand],
+                self._splice_sites(placement, plan.allele, plan.windows[placement.strand], log_probs),
+            )
+            for placement in plan.placements
+        )
         return AlleleResult(alt, number, Status.OK, scores, plan.allele)
+
+    def _splice_sites(
+        self, placement: Placement, allele: Allele, pair: WindowPair, log_probs: dict[bytes, LogProbs]
+    ) -> SpliceSiteKL:
+        """Return the divergences at the sites of that transcript for which they sum to most."""
+        if self._exons is None:
+            return SpliceSiteKL()
+        transcripts = transcripts_of(self._exons, placement, allele)
+        sites = dict.fromkeys(splice_sites(transcript, allele.start, allele.end) for transcript in transcripts)
+        return max(
+            (pair_scores.splice_site_kl_of(pair, allele, placement.strand, site, log_probs) for site in sites),
+            key=lambda found: -1.0 if found.total is None else found.total,
+            default=SpliceSiteKL(),
+        )
 
     def _has_delta(self, allele: Allele) -> bool:
         return self.delta and allele.end - allele.start == len(allele.alt) == 1
-
-
-def _delta(pair: WindowPair, log_probs: dict[bytes, LogProbs]) -> float:
-    masked = log_probs[pair.masked().tobytes()][pair.centre]  # (4,)
-    ref, alt = (NUCLEOTIDES.index(ids[pair.centre]) for ids in (pair.reference, pair.alternate))
-    return delta_probability(masked, ref, alt)
-
-
-def _kl_context(pair: WindowPair, log_probs: dict[bytes, LogProbs]) -> float:
-    reference = log_probs[pair.reference.tobytes()]  # (W, 4)
-    alternate = log_probs[pair.alternate.tobytes()]  # (W, 4)
-    left, right = (
-        kl_divergence(alternate[alt_flank], reference[ref_flank])  # (100,)
-        for alt_flank, ref_flank in zip(pair.alternate_flanks, pair.reference_flanks, strict=True)
-    )
-    return kl_context(left, right)

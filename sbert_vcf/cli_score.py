@@ -35,4 +35,4 @@ def score(variants: tuple[str, ...], as_json: bool, quiet: bool, verbose: bool, 
     use_cpu_threads(options.threads)
     with Annotator.open(options, notices=Notices()) as annotator:
         results = list(zip(parsed, annotator.score(parsed), strict=True))
-    click.echo(as_json_text(results) if as_json else as_table(results, options.delta), nl=False)
+    click.echo(as_json_text(results) if as_json else as_table(results, annotator.optional_fields), nl=False)

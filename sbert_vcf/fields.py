@@ -1,6 +1,6 @@
 """What is written into INFO: the one table of fields, their header lines and their values."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from sbert_vcf.results import AlleleResult, GeneScore
@@ -24,6 +24,9 @@ class PackedColumn(NamedTuple):
 
 
 DELTA_ID = "SBERT_DELTA"
+SS_ID = "SBERT_SS"
+OPTIONAL_IDS = frozenset({DELTA_ID, SS_ID})
+"""Fields that only some runs write: what a run writes of them depends on its options and its annotation."""
 FIELDS = (
     InfoField(
         "SBERT_KL",
@@ -31,6 +34,14 @@ FIELDS = (
         "KL-context: log divergence between SpliceBERT's predictions with and without the allele, summed over 100 "
         "flanking positions (nats; higher = more disruptive; floor -1381.55); maximum over strands",
         lambda result: result.kl,
+    ),
+    InfoField(
+        SS_ID,
+        "Float",
+        "Splice-site KL: divergence between SpliceBERT's predictions with and without the allele at the nearest exon's "
+        "splice sites, averaged over the two intronic bases of each, donor + acceptor (nats; higher = more "
+        "disruptive); maximum over transcripts",
+        lambda result: result.ss,
     ),
     InfoField(
         DELTA_ID,
@@ -59,6 +70,8 @@ PACKED_COLUMNS = (
     PackedColumn("STRAND", lambda result, score: "1" if score.placement.strand == "+" else "-1"),
     PackedColumn("STRAND_SOURCE", lambda result, score: score.placement.source),
     PackedColumn("KL", lambda result, score: score.kl),
+    PackedColumn("KL_DONOR", lambda result, score: score.splice_sites.donor),
+    PackedColumn("KL_ACCEPTOR", lambda result, score: score.splice_sites.acceptor),
 )
 
 OUR_IDS = frozenset([PACKED_ID, *(field.id for field in FIELDS)])
@@ -68,11 +81,11 @@ OUR_IDS = frozenset([PACKED_ID, *(field.id for field in FIELDS)])
 _ESCAPES = {ord(letter): f"%{ord(letter):02X}" for letter in " \t\r\n,;=|"}
 
 
-def header_lines(delta: bool) -> list[str]:
-    """Return the ##INFO lines of the fields that are written; `delta`: with SBERT_DELTA."""
+def header_lines(optional: Collection[str]) -> list[str]:
+    """Return the ##INFO lines of the fields that are written; `optional`: those of OPTIONAL_IDS among them."""
     lines = [
         f'##INFO=<ID={field.id},Number=A,Type={field.type},Description="{field.description}">'
-        for field in _written(delta)
+        for field in _written(optional)
     ]
     columns = "|".join(column.name for column in PACKED_COLUMNS)
     lines.append(
@@ -82,10 +95,10 @@ def header_lines(delta: bool) -> list[str]:
     return lines
 
 
-def info_text(results: Sequence[AlleleResult], delta: bool) -> str:
+def info_text(results: Sequence[AlleleResult], optional: Collection[str]) -> str:
     """Return our part of a record's INFO column for the results of its ALTs, in ALT order."""
     parts = [
-        f"{field.id}={','.join(text(field.value(result)) or '.' for result in results)}" for field in _written(delta)
+        f"{field.id}={','.join(text(field.value(result)) or '.' for result in results)}" for field in _written(optional)
     ]
     packed = [
         "|".join(text(column.value(result, score)) for column in PACKED_COLUMNS)
@@ -97,8 +110,8 @@ def info_text(results: Sequence[AlleleResult], delta: bool) -> str:
     return ";".join(parts)
 
 
-def _written(delta: bool) -> list[InfoField]:
-    return [field for field in FIELDS if delta or field.id != DELTA_ID]
+def _written(optional: Collection[str]) -> list[InfoField]:
+    return [field for field in FIELDS if field.id in optional or field.id not in OPTIONAL_IDS]
 
 
 def text(value: float | str | None) -> str:

@@ -3,6 +3,7 @@
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -15,9 +16,10 @@ from sbert_model.contigs import ContigNames
 from sbert_vcf.genes_cache import cached_arrays, default_folder
 from sbert_vcf.genes_columns import Gene, GeneColumns
 
-__all__ = ["ExonEdge", "Gene", "Genes"]
+__all__ = ["VERSION", "ExonEdge", "Gene", "Genes"]
 
-_VERSION = re.compile(r"\.\d+(_\d+)?(_PAR_Y)?$")
+_GENES_KEPT = 256
+VERSION = re.compile(r"\.\d+(_\d+)?(_PAR_Y)?$")
 """The version of a stable ID: ENST00000456328.2, GENCODE's lifted ENSG00000223972.5_2 and ENSG00000182378.15_PAR_Y."""
 
 
@@ -50,6 +52,8 @@ class Genes:
         self._names = ContigNames(columns.contigs, aliases)
         self._row = {contig: row for row, contig in enumerate(columns.contigs)}
         self._contigs: dict[int, _ContigGenes] = {}
+        # Variants come sorted: the genes seen last are those asked for next.
+        self._transcripts = lru_cache(maxsize=_GENES_KEPT)(self._read_transcripts)
 
     @classmethod
     def open(cls, path: Path, aliases: Iterable[tuple[str, str]] = (), cache: Path | None = None) -> "Genes":
@@ -66,6 +70,11 @@ class Genes:
     def __iter__(self) -> Iterator[Gene]:
         for row in range(len(self._columns.contigs)):
             yield from self._columns.genes(row)
+
+    @property
+    def has_exons(self) -> bool:
+        """Whether the annotation names any exon."""
+        return len(self._columns.exon_start) > 0
 
     def has_contig(self, contig: str) -> bool:
         """Say whether the annotation has genes on this contig, under any of its names."""
@@ -87,9 +96,12 @@ class Genes:
         return [
             transcript
             for index in found.overlapping(start, end)
-            for transcript in self._columns.transcripts(found.genes[index], found.first_gene + index)
+            for transcript in self._transcripts(found.genes[index], found.first_gene + index)
             if transcript.start < end and transcript.end > start
         ]
+
+    def _read_transcripts(self, gene: Gene, row: int) -> tuple[Transcript, ...]:
+        return tuple(self._columns.transcripts(gene, row))
 
     def strands_by_name(self, contig: str, name: str) -> set[str]:
         """Return the strands of the contig's genes with this gene ID, symbol or transcript ID.
@@ -100,7 +112,7 @@ class Genes:
         if not found:
             return set()
         exact, unversioned = found.strands(self._columns)
-        return set(exact.get(name) or unversioned.get(_VERSION.sub("", name), set()))
+        return set(exact.get(name) or unversioned.get(VERSION.sub("", name), set()))
 
     def nearest_exon_edge(self, contig: str, start: int, end: int, gene: Gene | None = None) -> ExonEdge | None:
         """Return the splice site nearest to the interval, of `gene` or else of any gene on the contig.
@@ -156,7 +168,7 @@ class _ContigGenes:
                 exact.setdefault(gene.gene_name, set()).add(gene.strand)
                 for name in (gene.gene_id, *columns.transcript_ids[transcripts]):
                     exact.setdefault(name, set()).add(gene.strand)
-                    unversioned.setdefault(_VERSION.sub("", name), set()).add(gene.strand)
+                    unversioned.setdefault(VERSION.sub("", name), set()).add(gene.strand)
             exact.pop("", None)
             unversioned.pop("", None)
             self._strands = exact, unversioned

@@ -1,18 +1,29 @@
 """Results of a few variants as a table or as JSON."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
 
 from sbert_vcf import fields
-from sbert_vcf.results import AlleleResult
+from sbert_vcf.results import AlleleResult, GeneScore
 from sbert_vcf.variant import Variant
 
 Scored = tuple[Variant, AlleleResult]
 
 
-def as_table(scored: Iterable[Scored], delta: bool) -> str:
-    """Return tab-separated lines with a header: one per variant and gene, one for a variant without a score."""
-    columns = ["variant", "status", "symbol", "gene", "strand", "strand_source", "kl", *(["delta"] if delta else [])]
+_OPTIONAL: dict[str, tuple[str, Callable[[GeneScore], float | None]]] = {
+    fields.SS_ID: ("ss", lambda score: score.splice_sites.total),
+    fields.DELTA_ID: ("delta", lambda score: score.delta),
+}
+
+
+def as_table(scored: Iterable[Scored], optional: Collection[str]) -> str:
+    """Return tab-separated lines with a header: one per variant and gene, one for a variant without a score.
+
+    optional: the INFO fields of fields.OPTIONAL_IDS that get a column.
+    """
+    chosen = [column for field, column in _OPTIONAL.items() if field in optional]
+    columns = ["variant", "status", "symbol", "gene", "strand", "strand_source", "kl", *(name for name, _ in chosen)]
     rows = [columns]
     for variant, result in scored:
         head = [str(variant), result.status.value]
@@ -21,7 +32,7 @@ def as_table(scored: Iterable[Scored], delta: bool) -> str:
         for score in result.scores:
             place = score.placement
             row = [*head, place.symbol, place.gene, place.strand, place.source, fields.text(score.kl)]
-            rows.append([cell or "." for cell in (*row, *([fields.text(score.delta)] if delta else []))])
+            rows.append([cell or "." for cell in (*row, *(fields.text(value(score)) for _, value in chosen))])
     return "".join("\t".join(row) + "\n" for row in rows)
 
 
@@ -40,9 +51,20 @@ def as_json_text(scored: Sequence[Scored]) -> str:
                 "alt": result.allele.alt,
             },
             "kl": result.kl,
+            "ss": result.ss,
             "delta": result.delta,
-            "genes": [{**score.placement._asdict(), "kl": score.kl, "delta": score.delta} for score in result.scores],
+            "genes": [_gene_object(score) for score in result.scores],
         }
         for variant, result in scored
     ]
     return json.dumps(objects, indent=2) + "\n"
+
+
+def _gene_object(score: GeneScore) -> dict[str, Any]:
+    return {
+        **score.placement._asdict(),
+        "kl": score.kl,
+        "kl_donor": score.splice_sites.donor,
+        "kl_acceptor": score.splice_sites.acceptor,
+        "delta": score.delta,
+    }

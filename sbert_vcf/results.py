@@ -1,9 +1,26 @@
 """What scoring an allele gives."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sbert_vcf.strand import Placement
 from sbert_vcf.variant import Allele, Status
+
+
+class SpliceSiteKL(NamedTuple):
+    """Splice-site KL in nats at the donor and the acceptor of the exon nearest to the allele; None without the site."""
+
+    donor: float | None = None
+    acceptor: float | None = None
+
+    @property
+    def total(self) -> float | None:
+        """Donor + acceptor, or the one of them that there is; None without either."""
+        sites = [value for value in self if value is not None]
+        return sum(sites) if sites else None
+
+
+_NO_SITES = SpliceSiteKL()
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +30,7 @@ class GeneScore:
     placement: Placement
     kl: float
     delta: float | None = None
+    splice_sites: SpliceSiteKL = _NO_SITES
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +47,11 @@ class AlleleResult:
     def kl(self) -> float | None:
         """KL-context in nats, the maximum over strands; None without a score."""
         return max((score.kl for score in self.scores), default=None)
+
+    @property
+    def ss(self) -> float | None:
+        """Splice-site KL in nats, the maximum over genes; None without a site."""
+        return max((total for score in self.scores if (total := score.splice_sites.total) is not None), default=None)
 
     @property
     def delta(self) -> float | None:

@@ -1,5 +1,6 @@
 """The two sequences that the model reads for one allele, and where the allele's flanks lie in them."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -37,6 +38,13 @@ class WindowPair(NamedTuple):
         return ids
 
 
+class AlignedBases(NamedTuple):
+    """Indices into the reference and the alternate window of the same bases, each (bases,)."""
+
+    reference: Indices
+    alternate: Indices
+
+
 def fits(allele: Allele, size: int) -> bool:
     """Tell whether both windows of `size` nt have room for 100 flank bases to the right of the allele."""
     return max(allele.end - allele.start, len(allele.alt)) + FLANK <= size - size // 2
@@ -70,6 +78,26 @@ def build_windows(allele: Allele, strand: str, reference: Reference, size: int) 
     if strand == "+":
         return WindowPair(ref_ids, alt_ids, ref_flanks, alt_flanks, half)
     return WindowPair(reverse_complement(ref_ids), reverse_complement(alt_ids), ref_flanks, alt_flanks, size - 1 - half)
+
+
+def align_bases(allele: Allele, strand: str, size: int, bases: Iterable[int]) -> AlignedBases:
+    """Find reference bases (0-based coordinates) in both windows that `build_windows` lays.
+
+    Bases beside the allele are aligned by flank, those of an allele that keeps the length one by one. Bases that an
+    insertion or deletion replaces have no counterpart; they and bases outside either window are left out.
+    """
+    first = allele.start - size // 2
+    grown = len(allele.alt) - (allele.end - allele.start)
+    pairs = [
+        (base - first, base - first + (grown if base >= allele.end else 0))
+        for base in bases
+        if not grown or not allele.start <= base < allele.end
+    ]
+    inside = [pair for pair in pairs if min(pair) >= 0 and max(pair) < size]
+    indices = np.array(inside, dtype=np.intp).reshape(-1, 2)  # (bases, 2)
+    if strand == "-":
+        indices = size - 1 - indices
+    return AlignedBases(indices[:, 0], indices[:, 1])
 
 
 @lru_cache(maxsize=4096)

@@ -15,7 +15,7 @@ import pytest
 
 from sbert_vcf.annotate import AnnotateOptions, annotate
 from sbert_vcf.consequence import find_field
-from sbert_vcf.fields import OUR_IDS, PACKED_COLUMNS
+from sbert_vcf.fields import OPTIONAL_IDS, OUR_IDS, PACKED_COLUMNS, SS_ID
 from sbert_vcf.genes import Genes
 from sbert_vcf.notices import Notices
 from sbert_vcf.options import ScoringOptions
@@ -109,11 +109,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_random_masked_lm(tmp_path_factory.mktemp("models") / "tiny", hidden=16, heads=1, layers=1, max_nt=402)
 
 
+def genes_for(csq: str, mode: str) -> bool:
+    """Whether a run needs the GTF: by mode, and for CSQ without STRAND."""
+    return mode == "genes" or (mode == "csq" and csq == "CSQ")
+
+
 def scoring_of(data: Path, fasta: str, csq: str, mode: str, model: Path) -> ScoringOptions:
-    needs_genes = mode == "genes" or (mode == "csq" and csq == "CSQ")
     return ScoringOptions(
         reference=str(data / fasta),
-        genes=str(data / GENES) if needs_genes else None,
+        genes=str(data / GENES) if genes_for(csq, mode) else None,
         model=str(model),
         strand=mode,
         device="cpu",
@@ -152,13 +156,17 @@ def test_the_files_are_those_of_the_index(index: dict[str, dict[str, str]]) -> N
 def test_nothing_is_lost_and_nothing_else_is_changed(
     name_and_run: tuple[str, str, Run], index: dict[str, dict[str, str]]
 ) -> None:
-    name, _, run = name_and_run
+    name, mode, run = name_and_run
     assert len(run.lines) == int(index[name]["records"])
     assert [line.without_ours for line in run.lines] == [line.before for line in run.lines]
     declared = tuple(f"##INFO=<ID={field},".encode() for field in OUR_IDS)
     theirs = [line for line in run.header_after if not line.startswith((*declared, b"##sbert_vcf"))]
     assert theirs == run.header_before
-    assert len(run.header_after) - len(theirs) == len(OUR_IDS) - 1 + 2  # no SBERT_DELTA; two lines of provenance
+    written = {
+        field for field in OUR_IDS if any(line.startswith(f"##INFO=<ID={field},".encode()) for line in run.header_after)
+    }
+    assert written == OUR_IDS - OPTIONAL_IDS | ({SS_ID} if genes_for(FILES[name], mode) else set())
+    assert len(run.header_after) - len(theirs) == len(written) + 2  # two lines of provenance
 
 
 def test_every_alt_is_accounted_for(name_and_run: tuple[str, str, Run]) -> None:

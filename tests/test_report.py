@@ -2,15 +2,16 @@
 
 import json
 
+from sbert_vcf import fields
 from sbert_vcf.report import as_json_text, as_table
-from sbert_vcf.results import AlleleResult, GeneScore
+from sbert_vcf.results import AlleleResult, GeneScore, SpliceSiteKL
 from sbert_vcf.strand import Placement
 from sbert_vcf.variant import Allele, Status, Variant
 
 SNV = Variant("chr7", 99, "A", "G")
 STAR = Variant("chr7", 99, "A", "*")
 GENES = (
-    GeneScore(Placement("+", "GTF", "", "CFTR", "ENSG1", "ENST1"), -512.25, 0.125),
+    GeneScore(Placement("+", "GTF", "", "CFTR", "ENSG1", "ENST1"), -512.25, 0.125, SpliceSiteKL(0.5, None)),
     GeneScore(Placement("-", "both"), -600.123456, None),
 )
 SCORED = [
@@ -24,7 +25,7 @@ def cells(text: str) -> list[list[str]]:
 
 
 def test_table_has_a_line_per_variant_and_gene() -> None:
-    assert cells(as_table(SCORED, delta=False)) == [
+    assert cells(as_table(SCORED, ())) == [
         ["variant", "status", "symbol", "gene", "strand", "strand_source", "kl"],
         ["chr7:100:A:G", "OK", "CFTR", "ENSG1", "+", "GTF", "-512.25"],
         ["chr7:100:A:G", "OK", ".", ".", "-", "both", "-600.123"],
@@ -33,13 +34,18 @@ def test_table_has_a_line_per_variant_and_gene() -> None:
 
 
 def test_table_with_delta() -> None:
-    rows = cells(as_table(SCORED, delta=True))
+    rows = cells(as_table(SCORED, {fields.DELTA_ID}))
     assert [row[-1] for row in rows] == ["delta", "0.125", ".", "."]
     assert {len(row) for row in rows} == {8}
 
 
+def test_table_with_splice_sites() -> None:
+    rows = cells(as_table(SCORED, {fields.SS_ID, fields.DELTA_ID}))
+    assert [row[-2:] for row in rows] == [["ss", "delta"], ["0.5", "0.125"], [".", "."], [".", "."]]
+
+
 def test_table_of_nothing_is_its_header() -> None:
-    assert len(as_table([], delta=False).splitlines()) == 1
+    assert len(as_table([], ()).splitlines()) == 1
 
 
 def test_json_has_floats_in_full() -> None:
@@ -47,6 +53,8 @@ def test_json_has_floats_in_full() -> None:
     assert scored["variant"] == "chr7:100:A:G"
     assert scored["allele"] == {"contig": "7", "start": 99, "end": 100, "alt": "G"}
     assert (scored["kl"], scored["delta"]) == (-512.25, 0.125)
+    assert scored["ss"] == 0.5
+    assert [(gene["kl_donor"], gene["kl_acceptor"]) for gene in scored["genes"]] == [(0.5, None), (None, None)]
     assert [gene["kl"] for gene in scored["genes"]] == [-512.25, -600.123456]
     assert [gene["delta"] for gene in scored["genes"]] == [0.125, None]
     assert [gene["symbol"] for gene in scored["genes"]] == ["CFTR", ""]
@@ -55,6 +63,7 @@ def test_json_has_floats_in_full() -> None:
         "status": "STAR",
         "allele": None,
         "kl": None,
+        "ss": None,
         "delta": None,
         "genes": [],
     }

@@ -1,6 +1,8 @@
 """One number per ALT from the scores of its genes."""
 
-from sbert_vcf.results import AlleleResult, GeneScore
+import pytest
+
+from sbert_vcf.results import AlleleResult, GeneScore, SpliceSiteKL
 from sbert_vcf.strand import Placement
 from sbert_vcf.variant import Status
 
@@ -19,7 +21,18 @@ def test_delta_is_that_of_the_largest_magnitude() -> None:
     assert result((-1.0, None), (-1.0, 0.0)).delta == 0.0
 
 
+def test_splice_sites_sum_and_the_maximum_is_that_of_the_allele() -> None:
+    assert SpliceSiteKL(0.5, 0.25).total == 0.75
+    assert SpliceSiteKL(None, 0.25).total == SpliceSiteKL(0.25, None).total == 0.25
+    assert SpliceSiteKL(0.0, None).total == 0.0
+    assert SpliceSiteKL().total is None
+    place = Placement("+", "both")
+    scores = tuple(GeneScore(place, -1.0, None, sites) for sites in (SpliceSiteKL(), SpliceSiteKL(0.1, 0.2)))
+    assert AlleleResult("T", 1, Status.OK, scores).ss == pytest.approx(0.3)
+
+
 def test_without_scores_there_are_no_numbers() -> None:
     assert result().kl is None
     assert result().delta is None
+    assert result().ss is None
     assert result((-1.0, None)).delta is None

@@ -37,6 +37,14 @@ def test_divergence_by_hand() -> None:
     )
 
 
+def test_splice_site_is_the_mean_over_its_bases() -> None:
+    alt = np.log([[0.5, 0.25, 0.125, 0.125], [0.25, 0.25, 0.25, 0.25]])
+    ref = np.tile(UNIFORM, (2, 1))
+    assert scoring.splice_site_kl(alt, ref) == pytest.approx(0.125 * math.log(2), abs=1e-15)
+    assert scoring.splice_site_kl(alt[:1], ref[:1]) == pytest.approx(0.25 * math.log(2), abs=1e-15)
+    assert scoring.splice_site_kl(alt[:0], ref[:0]) is None
+
+
 def test_divergence_clips_probabilities() -> None:
     certain = np.array([0.0, -np.inf, -np.inf, -np.inf])
     # p_alt = (1, 1e-6, 1e-6, 1e-6) after clipping

@@ -150,7 +150,9 @@ def test_focus_draws_crops_at_certain_stretches(shortest: int, longest: int) -> 
     batch = batches[0]
     certain = (batch["soft_labels"].max(-1).values > 0.7).sum(1)  # of each crop
     assert int(certain.min()) > 0.4 * STRETCH - (STRETCH - shortest)
-    mixed = CropBatches(MemoryPieces(pieces, ("human",)), (1.0,), Crops(128, 128, 130_000, soft_focus=0.3), 0, soft=soft)
+    mixed = CropBatches(
+        MemoryPieces(pieces, ("human",)), (1.0,), Crops(128, 128, 130_000, soft_focus=0.3), 0, soft=soft
+    )
     share = (mixed[0]["soft_labels"].max(-1).values > 0.7).any(1).float().mean()
     assert 0.2 < float(share) < 0.4
 

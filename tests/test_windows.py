@@ -12,7 +12,7 @@ from sbert_model.scoring import FLANK
 from sbert_model.tokenizer import MASK, decode
 from sbert_vcf.reference import Reference
 from sbert_vcf.variant import Allele, Status
-from sbert_vcf.windows import WindowPair, build_windows, fits, flank_status
+from sbert_vcf.windows import WindowPair, align_bases, build_windows, fits, flank_status
 
 LENGTH = 3000
 LETTERS = "".join(random.Random(7).choices("ACGT", k=LENGTH))
@@ -217,3 +217,39 @@ def test_contig_end(reference: Reference, allele: Allele, expected: Status | Non
 )
 def test_gap(reference: Reference, start: int, end: int, expected: Status | None) -> None:
     assert flank_status(Allele("gaps", start, end, "A"), reference) == expected
+
+
+@pytest.mark.parametrize(
+    ("allele", "bases", "in_reference", "in_alternate"),
+    [
+        (Allele("chr1", 1000, 1001, "A"), (999, 1000, 1001), [254, 255, 256], [254, 255, 256]),
+        (Allele("chr1", 1000, 1002, "AA"), (1000, 1001), [255, 256], [255, 256]),
+        (deletion(1000, 3), (999, 1000, 1002, 1003), [254, 258], [254, 255]),
+        (insertion(1000, 2), (999, 1000), [254, 255], [254, 257]),
+        (Allele("chr1", 1000, 1001, "AAA"), (999, 1000, 1001), [254, 256], [254, 258]),
+        # The window is [745, 1255), the alternate one reaches 3 bases further with the deletion.
+        (deletion(1000, 3), (744, 745, 1254, 1255), [0, 509], [0, 506]),
+        (insertion(1000, 2), (1252, 1253), [507], [509]),
+        (deletion(1000, 3), (), [], []),
+    ],
+)
+def test_aligned_bases(
+    allele: Allele, bases: tuple[int, ...], in_reference: list[int], in_alternate: list[int]
+) -> None:
+    found = align_bases(allele, "+", 510, bases)
+    assert (found.reference.tolist(), found.alternate.tolist()) == (in_reference, in_alternate)
+    minus = align_bases(allele, "-", 510, bases)
+    assert minus.reference.tolist() == [509 - index for index in in_reference]
+    assert minus.alternate.tolist() == [509 - index for index in in_alternate]
+
+
+@given(alleles(), strands, sizes, st.lists(st.integers(-50, LENGTH + 50), max_size=8))
+def test_aligned_bases_are_the_same_letters(
+    reference: Reference, allele: Allele, strand: str, size: int, bases: list[int]
+) -> None:
+    outside = [base for base in bases if not allele.start <= base < allele.end]
+    pair = build_windows(allele, strand, reference, size)
+    found = align_bases(allele, strand, size, outside)
+    assert pair.reference[found.reference].tolist() == pair.alternate[found.alternate].tolist()
+    first = allele.start - size // 2
+    assert len(found.reference) <= sum(first <= base < first + size for base in outside)

@@ -56,6 +56,15 @@ def kl_context(kl_left: npt.ArrayLike, kl_right: npt.ArrayLike) -> float:
     return float(np.log(np.maximum((left + right) / 2, KL_FLOOR)).sum())
 
 
+def splice_site_kl(logp_alt: npt.ArrayLike, logp_ref: npt.ArrayLike) -> float | None:
+    """KL averaged over the bases of a splice site, in nats, from log-probabilities (bases, classes); None without any.
+
+    Source: Chen et al. 2024, same section as KL-context, and the authors' code (donor_kl, acceptor_kl).
+    """
+    divergence = kl_divergence(logp_alt, logp_ref)  # (bases,)
+    return float(divergence.mean()) if len(divergence) else None
+
+
 def delta_probability(log_probs: npt.ArrayLike, ref_index: int, alt_index: int) -> float:
     """p(alt) − p(ref) at the masked position, −1…1, from its log-probabilities (4,) over A, C, G, T.
 

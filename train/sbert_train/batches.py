@@ -121,7 +121,6 @@ class CropBatches(Dataset[Batch]):
         inputs = np.full((chosen.size, width), PAD, dtype=np.int64)
         labels = np.full((chosen.size, width), IGNORED, dtype=np.int64)
         starts = np.zeros((chosen.size, 1), dtype=np.int64)
-        soft = np.zeros((chosen.size, width, 4), dtype=np.float32)
         for row, crop in enumerate(chosen.tolist()):
             rng = np.random.default_rng((self._seed, pool_number, crop + 1))  # the pool itself has 0
             tokens = self._tokens(pool, crop)
@@ -129,11 +128,6 @@ class CropBatches(Dataset[Batch]):
             inputs[row, : tokens.size], labels[row, : tokens.size] = masked
             if self._crops.positions is not None:
                 starts[row] = rng.integers(self._crops.positions - width + 1)
-            if self._soft is not None:
-                nucleotides = tokens.size - 2
-                soft[row, 1 : nucleotides + 1] = self._soft.rows(
-                    int(pool.pieces[crop]), int(pool.starts[crop]), nucleotides
-                )
         batch = {"input_ids": torch.from_numpy(inputs), "labels": torch.from_numpy(labels)}
         # Without padding there is no mask, which lets attention take its fast path.
         if int(pool.lengths[chosen].min()) + 2 < width:
@@ -141,7 +135,7 @@ class CropBatches(Dataset[Batch]):
         if self._crops.positions is not None:
             batch["position_ids"] = torch.from_numpy(starts + np.arange(width))
         if self._soft is not None:
-            batch["soft_labels"] = torch.from_numpy(soft)
+            batch["soft_labels"] = torch.from_numpy(_soft_labels(self._soft, pool, chosen, width))
         return batch
 
     def size(self, number: int) -> Size:
@@ -235,3 +229,12 @@ class CropBatches(Dataset[Batch]):
                 for piece, start, length in zip(pieces.tolist(), starts.tolist(), lengths.tolist(), strict=True)
             ]
         )
+
+
+def _soft_labels(soft: SoftTargets, pool: _Pool, crops: Numbers, width: int) -> npt.NDArray[np.float32]:
+    """Return the soft targets of crops (B, width, 4), 0 at special tokens and padding."""
+    labels = np.zeros((crops.size, width, 4), dtype=np.float32)
+    for row, crop in enumerate(crops.tolist()):
+        length = int(pool.lengths[crop])
+        labels[row, 1 : length + 1] = soft.rows(int(pool.pieces[crop]), int(pool.starts[crop]), length)
+    return labels
