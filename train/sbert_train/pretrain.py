@@ -54,7 +54,8 @@ def pretrain(corpus: Corpus, config: Config, out: Path, init_from: Path | None =
     if machine.is_main_process:
         if validation is None:
             _LOG.warning("the corpus holds nothing out: there is no validation loss and no best model, only the last")
-        run.reopen(config, corpus) if resume else run.begin(config, corpus)
+        if resume:
+            run.reopen(config, corpus)
     machine.wait_for_everyone()
     done = run.progress() if resume else Progress()
     model = build_model(config, run.last if resume else init_from)
@@ -62,6 +63,8 @@ def pretrain(corpus: Corpus, config: Config, out: Path, init_from: Path | None =
         raise InputError(f"{out}: the run has its {config.max_steps} steps; raise max_steps to go on")
 
     batches = _training(corpus, config, arguments, done.step)
+    if machine.is_main_process and not resume:
+        run.begin(config, corpus)  # not before all that is given has been read and found to fit
     budget = Budget(config.max_steps, config.max_hours, done.seconds)
     reporter = Reporter(run.metrics, budget, done.step, done.tokens) if machine.is_main_process else None
     optimizer = _optimizer(model, config)
