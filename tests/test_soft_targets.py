@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def _genomes(folder: Path) -> list[Genome]:
 
 
 def test_halves_by_name() -> None:
-    halves = Halves(("chr1", r"x\..*"), ("chr3",))
+    halves = Halves((re.compile("chr1"), re.compile(r"x\..*")), (re.compile("chr3"),))
     assert [halves.of(name) for name in ("chr1", "chr10", "x.2", "chr2", "chr3")] == [0, 1, 0, 1, None]
 
 
@@ -188,7 +189,9 @@ def test_targets_of_another_corpus_are_refused(folder: Path, tmp_path: Path) -> 
         open_soft_targets(tmp_path, other)
 
 
-@pytest.mark.parametrize(("halves", "says"), [(["nothing"], "half 1"), ([".*"], "half 2")])
+@pytest.mark.parametrize(
+    ("halves", "says"), [(["nothing"], "half 1"), ([".*"], "half 2"), (["("], "no regular expression")]
+)
 def test_an_empty_half_is_refused(folder: Path, tmp_path: Path, halves: list[str], says: str) -> None:
     with pytest.raises(InputError, match=says):
         make_soft_targets(open_corpus(folder / "corpus"), _genomes(folder), halves, tmp_path / "t", 100, 0)

@@ -67,7 +67,7 @@ def build_corpus(
     Raises InputError for files that do not fit and for a pattern that matches no contig, OutputError for a folder that
     is in the way or cannot be written.
     """
-    patterns = [_compile(pattern) for pattern in hold_out.contigs]
+    patterns = [contig_pattern(pattern) for pattern in hold_out.contigs]
     with _new_folder(out, overwrite) as folder, _workers(processes) as run:
         spans = folder / "spans"
         spans.mkdir()
@@ -82,11 +82,12 @@ def build_corpus(
         shutil.rmtree(spans)
 
 
-def _compile(pattern: str) -> re.Pattern[str]:
+def contig_pattern(pattern: str) -> re.Pattern[str]:
+    """Return the regular expression for whole contig names; raises InputError for one that is none."""
     try:
         return re.compile(pattern)
     except re.error as error:
-        raise InputError(f"hold-out pattern {pattern!r} is no regular expression: {error}") from error
+        raise InputError(f"contig pattern {pattern!r} is no regular expression: {error}") from error
 
 
 def _warn_of_absent(plan: Plan) -> None:
@@ -181,7 +182,7 @@ def _held_out(index: npt.NDArray[np.void], contigs: Sequence[str], hold_out: Hol
         rng = np.random.default_rng(hold_out.seed)
         chosen[rng.choice(index.size, hold_out.random_pieces, replace=False)] = True
         return chosen
-    patterns = [_compile(pattern) for pattern in hold_out.contigs]
+    patterns = [contig_pattern(pattern) for pattern in hold_out.contigs]
     held = np.array([any(pattern.fullmatch(name) for pattern in patterns) for name in contigs], dtype=np.bool_)
     chosen = np.take(held, index["contig"])
     if chosen.all():

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from sbert_model.errors import InputError, OutputError
 from sbert_model.fasta import fetch, open_fasta
 from sbert_model.tokenizer import N, encode, reverse_complement
+from sbert_train.build_corpus import contig_pattern
 from sbert_train.context_counts import CONTEXTS, FEATURES, REACH, Bases, Table, bases_of, count, features
 from sbert_train.corpus import Corpus, Piece, Pieces
 from sbert_train.soft_targets import SCALE, TABLE, write_manifest
@@ -35,14 +36,14 @@ class Halves:
     Genes that are the same in several species have to be in one half: then no target comes from a copy of its own gene.
     """
 
-    patterns: tuple[str, ...]
-    held_out: tuple[str, ...]
+    patterns: tuple[re.Pattern[str], ...]
+    held_out: tuple[re.Pattern[str], ...]
 
     def of(self, contig: str) -> int | None:
         """Return the half of a contig."""
-        if any(re.fullmatch(pattern, contig) for pattern in self.held_out):
+        if any(pattern.fullmatch(contig) for pattern in self.held_out):
             return None
-        return 0 if any(re.fullmatch(pattern, contig) for pattern in self.patterns) else 1
+        return 0 if any(pattern.fullmatch(contig) for pattern in self.patterns) else 1
 
 
 class Mixer(nn.Module):
@@ -69,7 +70,7 @@ def make_soft_targets(
     Counted are both strands of whole contigs. `genomes` are those of the corpus; `halves` patterns of contig names, see
     Halves. The mixing network is fitted on `sample` bases, each with the counts of the other half.
     Raises InputError for a corpus whose held-out pieces were drawn at random, for genomes that are not the corpus' and
-    for patterns that leave a half empty; OutputError where `out` exists.
+    for patterns that are none or leave a half empty; OutputError where `out` exists.
     """
     if out.exists():
         raise OutputError(f"{out}: exists; choose another folder")
@@ -78,7 +79,7 @@ def make_soft_targets(
         raise InputError(f"{corpus.folder}: held out are random pieces; soft targets need whole contigs (--hold-out)")
     if tuple(genome.species for genome in genomes) != corpus.species:
         raise InputError(f"the species table is not that of {corpus.folder}; give the one it was built from")
-    division = Halves(tuple(halves), tuple(held_out["contigs"]))
+    division = Halves(tuple(map(contig_pattern, halves)), tuple(map(contig_pattern, held_out["contigs"])))
     tables = [_tables(genomes, division, half) for half in (0, 1)]
     torch.manual_seed(seed)
     mixer = _fit(*_sample(corpus.training, division, tables, sample, np.random.default_rng(seed)))
