@@ -86,9 +86,7 @@ def annotate(options: AnnotateOptions, scoring: ScoringOptions) -> Counter[Statu
                     bar.set_postfix_str(f"{tally[Status.OK] / tally.total():.0%} scored", refresh=False)
                     bar.update()
             build.finish()
-            LOGGER.debug(
-                "windows: %d asked for, %d run", annotator.predictor.windows_served, annotator.predictor.windows_run
-            )
+            annotator.log_windows()
     return tally
 
 
@@ -226,11 +224,15 @@ _COMMAND = "##sbert_vcf_command="
 
 
 def _provenance(annotator: Annotator) -> str:
-    model = annotator.model
+    model, branchpoint = annotator.model, {}
+    if fields.BP_ID in annotator.optional_fields and annotator.branchpoints is not None:
+        used = annotator.branchpoints.model
+        branchpoint = {"BranchpointModel": used.name, "BranchpointModelSHA256": used.sha256}
     facts = {
         "Version": __version__,
         "Model": model.name,
         "ModelSHA256": model.sha256,
+        **branchpoint,
         "Window": annotator.window,
         "Precision": str(annotator.predictor.dtype).removeprefix("torch."),
         "Device": str(annotator.predictor.device),

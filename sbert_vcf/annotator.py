@@ -7,7 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from sbert_model.checkpoint import Checkpoint, load_masked_lm
+import torch
+
+from sbert_model.checkpoint import Checkpoint, load_masked_lm, load_token_classifier
 from sbert_model.contigs import read_aliases
 from sbert_model.device import default_batch_size, resolve_precision, select_device
 from sbert_model.errors import ModelError
@@ -17,10 +19,12 @@ from sbert_model.registry import resolve
 from sbert_model.scoring import FLANK
 from sbert_model.tokenizer import N, encode
 from sbert_vcf import fields, pair_scores
+from sbert_vcf.acceptors import acceptors_of
+from sbert_vcf.branchpoints import BranchpointPair, BranchpointScorer, Probabilities, score_pairs
 from sbert_vcf.consequence import ConsequenceField
 from sbert_vcf.genes import Genes
 from sbert_vcf.notices import LOGGER, Notices
-from sbert_vcf.options import ScoringOptions, find_model, find_reference
+from sbert_vcf.options import ScoringOptions, find_branchpoint_model, find_model, find_reference
 from sbert_vcf.reference import Reference
 from sbert_vcf.results import AlleleResult, GeneScore, SpliceSiteKL
 from sbert_vcf.splice_sites import splice_sites, transcripts_of
@@ -37,6 +41,8 @@ class _Planned(NamedTuple):
     allele: Allele
     placements: list[Placement]
     windows: dict[str, WindowPair]
+    branchpoints: list[list[BranchpointPair]]
+    """For each placement the windows before the acceptors that the allele reaches."""
 
 
 class Annotator:
@@ -44,7 +50,8 @@ class Annotator:
 
     batch_size: how many alleles are gathered before the model runs. strand: a mode of --strand; field: the consequence
     field of the sites, if they carry one; delta: also compute p(alt) - p(ref) at the masked position, one more pass for
-    each single-nucleotide substitution and strand. Raises ModelError for a model that reads too few nucleotides.
+    each single-nucleotide substitution and strand; branchpoints: also score branchpoints, by this model, which takes
+    passes of its own for alleles near an acceptor. Raises ModelError for a model that reads too few nucleotides.
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class Annotator:
         field: ConsequenceField | None = None,
         genes: Genes | None = None,
         delta: bool = False,
+        branchpoints: BranchpointScorer | None = None,
         notices: Notices | None = None,
     ) -> None:
         self.reference = reference
@@ -69,19 +77,25 @@ class Annotator:
         self.batch_size = batch_size or default_batch_size(predictor.device)
         self.delta = delta
         self._notices = notices or Notices()
-        self._exons = self._with_exons(genes)
+        self.branchpoints = branchpoints
+        self._exons = genes if genes is not None and genes.has_exons else None
         self.strands = StrandSource(strand, field, genes, self._notices)
+        self.optional_fields = self._optional_fields(genes)
 
-    def _with_exons(self, genes: Genes | None) -> Genes | None:
-        if genes is None or genes.has_exons:
-            return genes
-        self._notices.warn("exons", f"{genes.path}: names no exons: {fields.SS_ID} is left out")
-        return None
-
-    @property
-    def optional_fields(self) -> frozenset[str]:
-        """The INFO fields, of those that not every run writes, for which this one has what they need."""
-        written = {fields.DELTA_ID: self.delta, fields.SS_ID: self._exons is not None}
+    def _optional_fields(self, genes: Genes | None) -> frozenset[str]:
+        """Return the INFO fields, of those that not every run writes, for which this one has what they need."""
+        knows_acceptors = self._exons is not None or self.strands.has_hgvsc
+        has_bp = self.branchpoints is not None and knows_acceptors
+        without_bp = self.branchpoints is not None and not knows_acceptors
+        if genes is not None and self._exons is None:
+            left_out = f"{fields.SS_ID} and {fields.BP_ID} are" if without_bp else f"{fields.SS_ID} is"
+            self._notices.warn("exons", f"{genes.path}: names no exons: {left_out} left out")
+        elif without_bp:
+            self._notices.warn(
+                "acceptors",
+                f"{fields.BP_ID} is left out: no acceptors are known; give --genes with exons, or run VEP with --hgvs",
+            )
+        written = {fields.DELTA_ID: self.delta, fields.SS_ID: self._exons is not None, fields.BP_ID: has_bp}
         return frozenset(field for field, there in written.items() if there)
 
     @classmethod
@@ -105,6 +119,7 @@ class Annotator:
         # Before a genome is indexed and an annotation parsed, which may take minutes.
         name = find_model(options.model)
         model = load_masked_lm(resolve(name), name)
+        branchpoints = _open_branchpoints(options, device, dtype)
         reference = Reference(fasta, aliases)
         genes = Genes.open(Path(options.genes), aliases) if options.genes else None
         LOGGER.info("model: %s (sha256 %s…), %s on %s", name, model.sha256[:12], str(dtype).split(".")[1], device)
@@ -117,6 +132,7 @@ class Annotator:
             field=field,
             genes=genes,
             delta=options.delta,
+            branchpoints=branchpoints,
             notices=notices,
         )
 
@@ -139,8 +155,12 @@ class Annotator:
         """Score every ALT of every site; results in the order of the sites and their ALTs."""
         plans = [[self._plan(site, index) for index in range(len(site.alts))] for site in sites]
         log_probs = self._read(plan for row in plans for plan in row)
+        branchpoints = self._read_branchpoints(plan for row in plans for plan in row)
         return [
-            tuple(self._result(alt, number, plan, log_probs) for number, (alt, plan) in enumerate(alleles, 1))
+            tuple(
+                self._result(alt, number, plan, log_probs, branchpoints)
+                for number, (alt, plan) in enumerate(alleles, 1)
+            )
             for alleles in (zip(site.alts, row, strict=True) for site, row in zip(sites, plans, strict=True))
         ]
 
@@ -157,7 +177,14 @@ class Annotator:
             return Status.NO_GENE
         strands = dict.fromkeys(placement.strand for placement in placements)
         windows = {strand: build_windows(allele, strand, self.reference, self.window) for strand in strands}
-        return _Planned(allele, placements, windows)
+        pairs = [self._branchpoint_pairs(placement, allele) for placement in placements]
+        return _Planned(allele, placements, windows, pairs)
+
+    def _branchpoint_pairs(self, placement: Placement, allele: Allele) -> list[BranchpointPair]:
+        if self.branchpoints is None:
+            return []
+        acceptors = acceptors_of(placement, allele, self._exons, self.branchpoints.reach, self.reference.letters)
+        return self.branchpoints.pairs(allele, acceptors, self.reference)
 
     def _normalized(self, site: Site, alt: str) -> Allele | Status:
         contig = self.reference.contig(site.contig)
@@ -191,7 +218,20 @@ class Annotator:
                     windows[ids.tobytes()] = ids
         return dict(zip(windows, self.predictor.log_probs(list(windows.values())), strict=True))
 
-    def _result(self, alt: str, number: int, plan: _Planned | Status, log_probs: dict[bytes, LogProbs]) -> AlleleResult:
+    def _read_branchpoints(self, plans: Iterable[_Planned | Status]) -> dict[bytes, Probabilities]:
+        if self.branchpoints is None:
+            return {}
+        scored = (plan for plan in plans if not isinstance(plan, Status))
+        return self.branchpoints.read(pair for plan in scored for pairs in plan.branchpoints for pair in pairs)
+
+    def _result(
+        self,
+        alt: str,
+        number: int,
+        plan: _Planned | Status,
+        log_probs: dict[bytes, LogProbs],
+        branchpoints: dict[bytes, Probabilities],
+    ) -> AlleleResult:
         if isinstance(plan, Status):
             return AlleleResult(alt, number, plan)
         kl = {strand: pair_scores.kl_context_of(pair, log_probs) for strand, pair in plan.windows.items()}
@@ -209,25 +249,38 @@ class Annotator:
                 placement,
                 kl[placement.strand],
                 delta[placement.strand],
-                self._splice_sites(placement, plan.allele, plan.windows[placement.strand], log_probs),
+                self._splice_sites(placement, plan, log_probs),
+                score_pairs(pairs, branchpoints),
             )
-            for placement in plan.placements
+            for placement, pairs in zip(plan.placements, plan.branchpoints, strict=True)
         )
         return AlleleResult(alt, number, Status.OK, scores, plan.allele)
 
-    def _splice_sites(
-        self, placement: Placement, allele: Allele, pair: WindowPair, log_probs: dict[bytes, LogProbs]
-    ) -> SpliceSiteKL:
-        """Return the divergences at the sites of that transcript for which they sum to most."""
+    def _splice_sites(self, placement: Placement, plan: _Planned, log_probs: dict[bytes, LogProbs]) -> SpliceSiteKL:
         if self._exons is None:
             return SpliceSiteKL()
-        transcripts = transcripts_of(self._exons, placement, allele)
-        sites = dict.fromkeys(splice_sites(transcript, allele.start, allele.end) for transcript in transcripts)
-        return max(
-            (pair_scores.splice_site_kl_of(pair, allele, placement.strand, site, log_probs) for site in sites),
-            key=lambda found: -1.0 if found.total is None else found.total,
-            default=SpliceSiteKL(),
-        )
+        sites = [
+            splice_sites(transcript, plan.allele.start, plan.allele.end)
+            for transcript in transcripts_of(self._exons, placement, plan.allele)
+        ]
+        pair = plan.windows[placement.strand]
+        return pair_scores.splice_site_kl_of(pair, plan.allele, placement.strand, sites, log_probs)
 
     def _has_delta(self, allele: Allele) -> bool:
         return self.delta and allele.end - allele.start == len(allele.alt) == 1
+
+    def log_windows(self) -> None:
+        """Say, for those who want to know, how many windows the models have read."""
+        for what, scorer in (("windows", self), ("branchpoint windows", self.branchpoints)):
+            if scorer is not None:
+                read = scorer.predictor
+                LOGGER.debug("%s: %d asked for, %d run", what, read.windows_served, read.windows_run)
+
+
+def _open_branchpoints(options: ScoringOptions, device: torch.device, dtype: torch.dtype) -> BranchpointScorer | None:
+    name = find_branchpoint_model(options.branchpoint_model)
+    if name is None:
+        return None
+    model = load_token_classifier(resolve(name), name)
+    LOGGER.info("branchpoint model: %s (sha256 %s…)", name, model.sha256[:12])
+    return BranchpointScorer(model, Predictor(model.network, device, dtype), options.bp_distance)

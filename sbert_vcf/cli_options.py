@@ -32,6 +32,19 @@ _SCORING = (
         "--batch-size", type=click.IntRange(min=1), metavar="N", help="Alleles gathered for the model at a time."
     ),
     click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads; default: all it may use."),
+    click.option(
+        "--branchpoint-model",
+        metavar="NAME",
+        help="Also branchpoint disruption, by this model or model folder; none (the default) leaves it out.",
+    ),
+    click.option(
+        "--bp-distance",
+        type=click.IntRange(0, 241),
+        default=0,
+        show_default=True,
+        metavar="NT",
+        help="Branchpoints also of variants this far from the 18-44 nt region before an acceptor (3 at least).",
+    ),
     click.option("--delta", is_flag=True, help="Also p(alt) - p(ref) at the masked position (one more pass per SNV)."),
 )
 

@@ -9,7 +9,13 @@ from sbert_model.errors import InputError
 from sbert_vcf.variant import shared_prefix
 
 # SnpEff's names for what VEP calls otherwise.
-_SNPEFF_NAMES = {"Consequence": "Annotation", "SYMBOL": "Gene_Name", "Gene": "Gene_ID", "Feature": "Feature_ID"}
+_SNPEFF_NAMES = {
+    "Consequence": "Annotation",
+    "SYMBOL": "Gene_Name",
+    "Gene": "Gene_ID",
+    "Feature": "Feature_ID",
+    "HGVSc": "HGVS.c",
+}
 # Subfields that mark one transcript of a gene as the one to show; the first that the header has is used.
 _PREFERRING = ("PICK", "CANONICAL", "MANE_SELECT")
 # Entries that do not place the variant inside a transcript.
@@ -55,6 +61,7 @@ class Entry(NamedTuple):
     feature: str
     strand: str
     preferred: bool
+    hgvsc: str = ""
 
     @property
     def in_transcript(self) -> bool:
@@ -72,11 +79,12 @@ class ConsequenceField:
         # Absent subfields read the empty one that every entry gets at its end.
         places = [
             index.get(name, index.get(_SNPEFF_NAMES.get(name, ""), -1))
-            for name in ("Allele", "ALLELE_NUM", "Consequence", "SYMBOL", "Gene", "Feature", "STRAND")
+            for name in ("Allele", "ALLELE_NUM", "Consequence", "SYMBOL", "Gene", "Feature", "STRAND", "HGVSc")
         ]
         preferring = next((index[name] for name in _PREFERRING if name in index), -1)
         self._pick = itemgetter(*places, preferring)
         self.has_strand = "STRAND" in index
+        self.has_hgvsc = places[-1] >= 0
         self.has_consequence = places[2] >= 0
 
     def entries(self, value: str) -> list[Entry]:
@@ -85,9 +93,17 @@ class ConsequenceField:
 
     def _entry(self, parts: list[str]) -> Entry:
         parts += [""] * max(1, self._width - len(parts))
-        allele, number, consequence, symbol, gene, feature, strand, preferred = self._pick(parts)
+        allele, number, consequence, symbol, gene, feature, strand, hgvsc, preferred = self._pick(parts)
         return Entry(
-            allele, number, consequence, symbol, gene, feature, _STRANDS.get(strand, ""), preferred not in ("", "NO")
+            allele,
+            number,
+            consequence,
+            symbol,
+            gene,
+            feature,
+            _STRANDS.get(strand, ""),
+            preferred not in ("", "NO"),
+            hgvsc,
         )
 
 

@@ -25,7 +25,8 @@ class PackedColumn(NamedTuple):
 
 DELTA_ID = "SBERT_DELTA"
 SS_ID = "SBERT_SS"
-OPTIONAL_IDS = frozenset({DELTA_ID, SS_ID})
+BP_ID = "SBERT_BP"
+OPTIONAL_IDS = frozenset({DELTA_ID, SS_ID, BP_ID})
 """Fields that only some runs write: what a run writes of them depends on its options and its annotation."""
 FIELDS = (
     InfoField(
@@ -42,6 +43,13 @@ FIELDS = (
         "splice sites, averaged over the two intronic bases of each, donor + acceptor (nats; higher = more "
         "disruptive); maximum over transcripts",
         lambda result: result.ss,
+    ),
+    InfoField(
+        BP_ID,
+        "Float",
+        "Branchpoint disruption: largest loss of branchpoint probability 18-44 nt upstream of an acceptor (0 to 1); "
+        "maximum over acceptors; only alleles that reach such a region",
+        lambda result: result.bp,
     ),
     InfoField(
         DELTA_ID,
@@ -72,7 +80,16 @@ PACKED_COLUMNS = (
     PackedColumn("KL", lambda result, score: score.kl),
     PackedColumn("KL_DONOR", lambda result, score: score.splice_sites.donor),
     PackedColumn("KL_ACCEPTOR", lambda result, score: score.splice_sites.acceptor),
+    PackedColumn("BP_LOSS", lambda result, score: score.branchpoint and score.branchpoint.loss),
+    PackedColumn("BP_GAIN", lambda result, score: score.branchpoint and score.branchpoint.gain),
+    PackedColumn("BP_POS", lambda result, score: score.branchpoint and _integer(score.branchpoint.position)),
+    PackedColumn("BP_ACCEPTOR", lambda result, score: score.branchpoint and _integer(score.branchpoint.acceptor + 1)),
 )
+
+
+def _integer(value: int | None) -> str | None:
+    return None if value is None else str(value)
+
 
 OUR_IDS = frozenset([PACKED_ID, *(field.id for field in FIELDS)])
 

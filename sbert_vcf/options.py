@@ -9,6 +9,7 @@ from sbert_model.errors import InputError
 from sbert_vcf import settings
 from sbert_vcf.notices import LOGGER
 
+NO_MODEL = "none"
 REFERENCE_VARIABLE = "SBERT_VCF_REFERENCE"
 
 
@@ -27,6 +28,8 @@ class ScoringOptions:
     batch_size: int | None = None
     threads: int | None = None
     delta: bool = False
+    branchpoint_model: str | None = None
+    bp_distance: int = 0
 
 
 def find_reference(option: str | None, header_reference: str | None = None) -> Path:
@@ -47,6 +50,11 @@ def find_reference(option: str | None, header_reference: str | None = None) -> P
         f"no reference FASTA: give --reference, set {REFERENCE_VARIABLE}, or put reference = FILE into "
         f"{settings.config_path()}"
     )
+
+
+def find_branchpoint_model(option: str | None) -> str | None:
+    """Return the branchpoint model's name or path; None for 'none' and where none is named."""
+    return None if option == NO_MODEL else option
 
 
 def find_model(option: str | None) -> str:

@@ -1,6 +1,7 @@
 """The scores of one allele on one strand, from its two windows and what the model says of them."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 
 from sbert_model.predict import LogProbs
 from sbert_model.scoring import delta_probability, kl_context, kl_divergence, splice_site_kl
@@ -33,13 +34,18 @@ def delta_of(pair: WindowPair, log_probs: LogProbsOf) -> float:
 
 
 def splice_site_kl_of(
-    pair: WindowPair, allele: Allele, strand: str, sites: SpliceSites, log_probs: LogProbsOf
+    pair: WindowPair, allele: Allele, strand: str, sites: Iterable[SpliceSites], log_probs: LogProbsOf
 ) -> SpliceSiteKL:
-    """Splice-site KL in nats of a donor and an acceptor."""
+    """Splice-site KL in nats of a donor and an acceptor; of those for which it sums to most, of equals the first."""
     reference = log_probs[pair.reference.tobytes()]  # (W, 4)
     alternate = log_probs[pair.alternate.tobytes()]  # (W, 4)
-    donor, acceptor = (
-        splice_site_kl(alternate[in_alternate], reference[in_reference])
-        for in_reference, in_alternate in (align_bases(allele, strand, len(pair.reference), site) for site in sites)
+
+    def at(bases: range) -> float | None:
+        found = align_bases(allele, strand, len(pair.reference), bases)
+        return splice_site_kl(alternate[found.alternate], reference[found.reference])
+
+    return max(
+        (SpliceSiteKL(at(donor), at(acceptor)) for donor, acceptor in dict.fromkeys(sites)),
+        key=lambda found: -math.inf if found.total is None else found.total,
+        default=SpliceSiteKL(),
     )
-    return SpliceSiteKL(donor, acceptor)

@@ -13,6 +13,7 @@ Scored = tuple[Variant, AlleleResult]
 
 _OPTIONAL: dict[str, tuple[str, Callable[[GeneScore], float | None]]] = {
     fields.SS_ID: ("ss", lambda score: score.splice_sites.total),
+    fields.BP_ID: ("bp", lambda score: score.branchpoint and score.branchpoint.loss),
     fields.DELTA_ID: ("delta", lambda score: score.delta),
 }
 
@@ -52,6 +53,7 @@ def as_json_text(scored: Sequence[Scored]) -> str:
             },
             "kl": result.kl,
             "ss": result.ss,
+            "bp": result.bp,
             "delta": result.delta,
             "genes": [_gene_object(score) for score in result.scores],
         }
@@ -66,5 +68,6 @@ def _gene_object(score: GeneScore) -> dict[str, Any]:
         "kl": score.kl,
         "kl_donor": score.splice_sites.donor,
         "kl_acceptor": score.splice_sites.acceptor,
+        "branchpoint": score.branchpoint and score.branchpoint._asdict(),
         "delta": score.delta,
     }

@@ -20,6 +20,19 @@ class SpliceSiteKL(NamedTuple):
         return sum(sites) if sites else None
 
 
+class BranchpointScore(NamedTuple):
+    """What an allele does to the branchpoints before one acceptor; loss and gain of probability, each 0…1.
+
+    position: of the base that loses most, in nt from the first exon base (-25: 25 nt upstream), None where none loses.
+    acceptor: 0-based coordinate of the first exon base.
+    """
+
+    loss: float
+    gain: float
+    position: int | None
+    acceptor: int
+
+
 _NO_SITES = SpliceSiteKL()
 
 
@@ -31,6 +44,7 @@ class GeneScore:
     kl: float
     delta: float | None = None
     splice_sites: SpliceSiteKL = _NO_SITES
+    branchpoint: BranchpointScore | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +66,11 @@ class AlleleResult:
     def ss(self) -> float | None:
         """Splice-site KL in nats, the maximum over genes; None without a site."""
         return max((total for score in self.scores if (total := score.splice_sites.total) is not None), default=None)
+
+    @property
+    def bp(self) -> float | None:
+        """Branchpoint disruption, 0…1, the maximum over acceptors; None where the allele reaches no region."""
+        return max((score.branchpoint.loss for score in self.scores if score.branchpoint), default=None)
 
     @property
     def delta(self) -> float | None:

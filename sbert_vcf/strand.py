@@ -13,6 +13,7 @@ class Placement(NamedTuple):
     """One gene (or bare strand '+', '-') on which an allele is scored, and where that is known from.
 
     source: a consequence field's ID, `GTF`, both of them (`ANN+GTF`), `both` or `option`.
+    hgvsc: the distinct HGVS descriptions that a consequence field gives for this gene's transcripts.
     """
 
     strand: str
@@ -21,6 +22,7 @@ class Placement(NamedTuple):
     symbol: str = ""
     gene: str = ""
     feature: str = ""
+    hgvsc: tuple[str, ...] = ()
 
 
 class Site(NamedTuple):
@@ -65,6 +67,11 @@ class StrandSource:
             sources.append(self._genes.path.name)
         return "+".join(sources) or "both"
 
+    @property
+    def has_hgvsc(self) -> bool:
+        """Whether a consequence field is in use that has HGVS descriptions of coding or non-coding transcripts."""
+        return self._field is not None and self._field.has_hgvsc
+
     def placements(self, site: Site, index: int, allele: Allele) -> list[Placement]:
         """Return the placements of ALT `index` of `site`; an empty list when it lies outside every gene."""
         if self.mode in ("+", "-"):
@@ -99,14 +106,18 @@ class StrandSource:
         which share nothing else, are one.
         """
         chosen: dict[tuple[str, str], Entry] = {}
+        hgvsc: dict[tuple[str, str], dict[str, None]] = {}
         for entry in entries_of_alt(field.entries(site.consequences), site.ref, site.alts, index):
             if not entry.in_transcript:
                 continue
             strand = entry.strand or self._strand_by_name(entry, contig)
             key = (entry.symbol or entry.gene or entry.feature, strand)
-            if strand and (key not in chosen or (entry.preferred and not chosen[key].preferred)):
+            if not strand:
+                continue
+            if key not in chosen or (entry.preferred and not chosen[key].preferred):
                 chosen[key] = entry
-        return [_of_entry(entry, strand, field.id) for (_, strand), entry in chosen.items()]
+            hgvsc.setdefault(key, {}).update({entry.hgvsc: None} if entry.hgvsc else {})
+        return [_of_entry(entry, key[1], field.id, tuple(hgvsc[key])) for key, entry in chosen.items()]
 
     def _strand_by_name(self, entry: Entry, contig: str) -> str:
         """Return the strand of the entry's transcript, gene or symbol in the annotation; '' where it tells none."""
@@ -130,9 +141,9 @@ def _both() -> list[Placement]:
     return [Placement("+", "both"), Placement("-", "both")]
 
 
-def _of_entry(entry: Entry, strand: str, field_id: str) -> Placement:
+def _of_entry(entry: Entry, strand: str, field_id: str, hgvsc: tuple[str, ...]) -> Placement:
     source = field_id if entry.strand else f"{field_id}+GTF"
-    return Placement(strand, source, entry.consequence, entry.symbol, entry.gene, entry.feature)
+    return Placement(strand, source, entry.consequence, entry.symbol, entry.gene, entry.feature, hgvsc)
 
 
 def _of_gene(gene: Gene) -> Placement:

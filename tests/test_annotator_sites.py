@@ -22,6 +22,7 @@ from sbert_vcf.annotator import Annotator
 from sbert_vcf.consequence import ConsequenceField
 from sbert_vcf.genes import Genes
 from sbert_vcf.genes_columns import GeneColumns
+from sbert_vcf.notices import LOGGER
 from sbert_vcf.options import ScoringOptions
 from sbert_vcf.reference import Reference
 from sbert_vcf.results import AlleleResult
@@ -52,6 +53,11 @@ def near(value: float | None, rel: float | None = None) -> Any:
 
 CHANGED = 0.6 * math.log(7)
 """Divergence where another base stands."""
+
+
+@pytest.fixture(autouse=True)
+def warnings_reach_caplog(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LOGGER, "propagate", True)
 
 
 @pytest.fixture(scope="module")

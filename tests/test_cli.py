@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from sbert_vcf import __version__
 from sbert_vcf.cli import cli, main
 from sbert_vcf.line_source import BGZF_EOF
+from tests.models import write_random_token_classifier
 from tests.world import World, as_stdin, bgzip, block_starts, build_world, records_of, to_bcf, vcf_text
 
 ROOT = Path(__file__).parent.parent
@@ -179,6 +180,40 @@ def test_options_reach_the_run(run: Run, world: World, vcf: Path, tmp_path: Path
     done = run("annotate", vcf, "-v", *world.options(), "--batch-size", "2")
     assert "sbert-vcf: window: 402 nt; 2 alleles at a time; 1 CPU threads; strands: +\n" in done.err
     assert "sbert-vcf: windows: 6 asked for, 6 run\n" in done.err
+
+
+def test_branchpoint_options_reach_the_run(run: Run, world: World, vcf: Path, tmp_path: Path) -> None:
+    model = write_random_token_classifier(tmp_path / "bp", hidden=8, heads=1, layers=1)
+    options = [*world.options(), "--genes", world.genes, "--branchpoint-model", model]
+    done = run("annotate", vcf, "-v", *options, "--bp-distance", "200")
+    assert "sbert-vcf: branchpoint model: " in done.err
+    assert "sbert-vcf: branchpoint windows: 0 asked for, 0 run\n" in done.err  # the genes have no introns
+    assert b"##INFO=<ID=SBERT_BP,Number=A,Type=Float," in done.out
+    assert b'BranchpointModel="' in done.out
+    none = run("annotate", vcf, *world.options(), "--genes", world.genes, "--branchpoint-model", "none").out
+    assert b"SBERT_BP" not in none
+    assert b"BranchpointModel" not in none
+    assert run("annotate", vcf, *options, "--bp-distance", "242").code == 2
+    assert run("score", f"1:400:{world.base('chr1', 400)}:N", *options).out.split(b"\n")[0].endswith(b"kl\tss\tbp")
+
+
+def test_models_of_the_wrong_kind(run: Run, world: World, vcf: Path, tmp_path: Path) -> None:
+    model = write_random_token_classifier(tmp_path / "bp", hidden=8, heads=1, layers=1)
+    done = run("annotate", vcf, *world.options(), "-m", model)
+    assert (done.code, done.out) == (1, b"")
+    assert done.err == (
+        f"sbert-vcf: error: {model}/config.json: the model is BertForTokenClassification, expected a masked language "
+        "model (BertForMaskedLM)\n"
+    )
+    done = run("annotate", vcf, *world.options(), "--branchpoint-model", world.model)
+    assert (done.code, done.out) == (1, b"")
+    assert done.err == (
+        f"sbert-vcf: error: {world.model}/config.json: the model is BertForMaskedLM, expected a token classifier "
+        "(BertForTokenClassification)\n"
+    )
+    missing = run("annotate", vcf, *world.options(), "--branchpoint-model", tmp_path / "missing")
+    assert missing.code == 1
+    assert missing.err.startswith(f"sbert-vcf: error: {tmp_path}/missing: no such model folder")
 
 
 def test_quiet_tells_errors(run: Run, tmp_path: Path, world: World) -> None:

@@ -134,8 +134,18 @@ def test_entries_of_snpeff() -> None:
     field = ConsequenceField("ANN", subfields_of(SNPEFF))
     value = "T|missense_variant&splice_region_variant|MODERATE|ABC|ENSG1|transcript|ENST1.5|coding|2/3|c.1A>T||1/9||"
     assert field.entries(value) == [
-        Entry("T", "", "missense_variant&splice_region_variant", "ABC", "ENSG1", "ENST1.5", "", False)
+        Entry("T", "", "missense_variant&splice_region_variant", "ABC", "ENSG1", "ENST1.5", "", False, "c.1A>T")
     ]
+
+
+def test_hgvs_descriptions() -> None:
+    field = ConsequenceField("CSQ", ["Allele", "Consequence", "HGVSc"])
+    assert field.has_hgvsc
+    assert [entry.hgvsc for entry in field.entries("T|intron_variant|ENST1.2:c.9-25A>T,T|intron_variant")] == [
+        "ENST1.2:c.9-25A>T",
+        "",
+    ]
+    assert not ConsequenceField("CSQ", NAMES).has_hgvsc
 
 
 def test_vep_names_go_before_those_of_snpeff() -> None:

@@ -8,20 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sbert_vcf import fields
-from sbert_vcf.results import AlleleResult, GeneScore, SpliceSiteKL
+from sbert_vcf.results import AlleleResult, BranchpointScore, GeneScore, SpliceSiteKL
 from sbert_vcf.strand import Placement
 from sbert_vcf.variant import Status
 
 IN_INTRON = Placement("+", "CSQ", "splice_region_variant&intron_variant", "ABC", "ENSG1", "ENST1")
-PLUS = GeneScore(IN_INTRON, -512.25, -0.5, SpliceSiteKL(0.5, 0.125))
+PLUS = GeneScore(IN_INTRON, -512.25, -0.5, SpliceSiteKL(0.5, 0.125), BranchpointScore(0.75, 0.25, -25, 1000))
 MINUS = GeneScore(Placement("-", "GTF", "", "XYZ", "G2", "T2"), -1000.0, 0.125, SpliceSiteKL(None, 0.25))
 NONE: frozenset[str] = frozenset()
 WITH_DELTA = frozenset({fields.DELTA_ID})
 SCORED = AlleleResult("T", 1, Status.OK, (PLUS, MINUS))
 NO_GENE = AlleleResult("G", 2, Status.NO_GENE)
 PACKED = (
-    "T|1|splice_region_variant&intron_variant|ABC|ENSG1|ENST1|1|CSQ|-512.25|0.5|0.125",
-    "T|1||XYZ|G2|T2|-1|GTF|-1000||0.25",
+    "T|1|splice_region_variant&intron_variant|ABC|ENSG1|ENST1|1|CSQ|-512.25|0.5|0.125|0.75|0.25|-25|1001",
+    "T|1||XYZ|G2|T2|-1|GTF|-1000||0.25||||",
 )
 
 
@@ -37,16 +37,22 @@ def test_info_has_one_value_per_alt_in_their_order() -> None:
     )
 
 
+def test_a_branchpoint_that_nothing_loses_has_no_position() -> None:
+    score = GeneScore(Placement("+", "both"), -1.0, branchpoint=BranchpointScore(0.0, 0.5, None, 99))
+    text = fields.info_text([AlleleResult("T", 1, Status.OK, (score,))], {fields.BP_ID})
+    assert text == "SBERT_KL=-1;SBERT_BP=0;SBERT_STATUS=OK;SBERT=T|1|||||1|both|-1|||0|0.5||100"
+
+
 def test_every_alt_has_its_genes_in_the_packed_field() -> None:
     other = AlleleResult("TA", 2, Status.OK, (MINUS,))
     packed = fields.info_text([SCORED, other], NONE).split(";SBERT=")[1]
-    assert packed.split(",") == [*PACKED, "TA|2||XYZ|G2|T2|-1|GTF|-1000||0.25"]
+    assert packed.split(",") == [*PACKED, "TA|2||XYZ|G2|T2|-1|GTF|-1000||0.25||||"]
 
 
 def test_bare_strands_have_empty_columns() -> None:
     scores = tuple(GeneScore(Placement(strand, "both"), -1.0) for strand in "+-")
     assert fields.info_text([AlleleResult("T", 1, Status.OK, scores)], WITH_DELTA) == (
-        "SBERT_KL=-1;SBERT_DELTA=.;SBERT_STATUS=OK;SBERT=T|1|||||1|both|-1||,T|1|||||-1|both|-1||"
+        "SBERT_KL=-1;SBERT_DELTA=.;SBERT_STATUS=OK;SBERT=T|1|||||1|both|-1||||||,T|1|||||-1|both|-1||||||"
     )
 
 
@@ -117,7 +123,8 @@ def test_the_packed_field_has_the_columns_that_its_header_names() -> None:
     assert description is not None
     names = description.split("Format: ")[1].split("|")
     assert "|".join(names).startswith(
-        "Allele|ALLELE_NUM|Consequence|SYMBOL|Gene|Feature|STRAND|STRAND_SOURCE|KL|KL_DONOR|KL_ACCEPTOR"
+        "Allele|ALLELE_NUM|Consequence|SYMBOL|Gene|Feature|STRAND|STRAND_SOURCE|KL|KL_DONOR|KL_ACCEPTOR|"
+        "BP_LOSS|BP_GAIN|BP_POS|BP_ACCEPTOR"
     )
     value = fields.info_text([SCORED], NONE).split(";SBERT=")[1]
     assert [len(entry.split("|")) for entry in value.split(",")] == [len(names)] * 2
@@ -131,6 +138,7 @@ def test_values_read_back_by_htslib(tmp_path: Path) -> None:
         [record] = vcf
         assert record.info["SBERT_KL"] == (-512.25, None)
         assert record.info["SBERT_SS"] == (0.625, None)
+        assert record.info["SBERT_BP"] == (0.75, None)
         assert record.info["SBERT_DELTA"] == (-0.5, None)
         assert record.info["SBERT_STATUS"] == ("OK", "NO_GENE")
         assert record.info["SBERT"] == PACKED

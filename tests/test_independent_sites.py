@@ -1,10 +1,10 @@
-"""SBERT_SS against a second computation: transformers' BERT in float64 and the definition, on strings and lists."""
+"""SBERT_SS and SBERT_BP against a second computation: transformers' BERT in float64, the definitions, on lists."""
 
 import functools
 import math
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from sbert_vcf.options import ScoringOptions
 from sbert_vcf.results import AlleleResult, GeneScore
 from sbert_vcf.variant import Status
 from tests.changes import Change, change, haplotype, padded
-from tests.models import write_random_masked_lm
+from tests.models import write_random_masked_lm, write_random_token_classifier
 
 TOKENS = {"N": 5, "A": 6, "C": 7, "G": 8, "T": 9}
 OPPOSITE = str.maketrans("ACGTN", "TGCAN")
@@ -29,6 +29,7 @@ GENES: dict[str, tuple[str, list[Exons]]] = {
         [
             [(300, 420), (700, 850), (1400, 1500), (2300, 2500)],
             [(300, 420), (800, 850), (1400, 1600), (1690, 1800)],
+            [(300, 420), (712, 850), (1400, 1600)],
         ],
     ),
     "MINUS": ("-", [[(900, 1000), (1300, 1420), (1900, 2100), (2210, 2300)], [(900, 1000), (1650, 1760)]]),
@@ -71,6 +72,47 @@ SPLICING = [
         (1625, 1, 1),
         (310, 1, 1),  # a first exon
         (2400, 3, 0),  # a last exon
+    ]
+]
+
+
+# By their first exon bases, acceptors are 700, 712, 800, 1400, 1690 and 2300, on the minus strand 999, 1419 and 2099.
+BRANCHPOINTS = [
+    change(SEQUENCE, start, deleted, inserted)
+    for start, deleted, inserted in [
+        (1375, 1, 1),
+        (1369, 1, 1),
+        (1357, 1, 1),
+        (1353, 1, 1),  # 47 nt upstream, 3 before the region
+        (1352, 1, 1),
+        (1385, 1, 1),  # 15 nt upstream, 3 behind the region
+        (1386, 1, 1),
+        (1368, 2, 2),
+        (1371, 9, 0),  # removes bases of the region
+        (1340, 60, 0),  # removes all of it
+        (1372, 3, 7),
+        (1374, 0, 1),
+        (1390, 2, 0),  # shifts bases out of the region
+        (1383, 16, 0),
+        (1393, 0, 3),
+        (1390, 0, 30),  # shifts all of them out
+        (1395, 20, 0),  # goes across the acceptor
+        (1355, 2, 0),
+        (670, 1, 1),  # reaches two acceptors
+        (671, 0, 4),
+        (685, 6, 0),
+        (2270, 1, 1),
+        (1445, 1, 1),  # minus strand
+        (1466, 1, 1),
+        (1467, 1, 1),
+        (1434, 1, 1),
+        (1433, 1, 1),
+        (1440, 4, 0),
+        (1430, 3, 0),
+        (1425, 0, 5),
+        (1415, 12, 0),
+        (1450, 2, 5),
+        (1436, 40, 0),
     ]
 ]
 
@@ -144,12 +186,63 @@ def total(sites: tuple[float | None, float | None]) -> float:
     return sum(value or 0.0 for value in sites)
 
 
+class Disruption(NamedTuple):
+    loss: float
+    gain: float
+    position: int
+    acceptor: int
+
+
+def offsets(origins: list[int | None], strand: str, acceptor: int) -> dict[int, int]:
+    """How far from the first exon base each base lies, in sense direction; without it, from the next that is there."""
+    in_order = origins if strand == "+" else origins[::-1]
+    while acceptor not in in_order:
+        acceptor += 1 if strand == "+" else -1
+    zero = in_order.index(acceptor)
+    return {index - zero: number for index, number in enumerate(range(len(in_order)))}
+
+
+def expected_branchpoints(network: Network, made: Change, gene: str) -> list[Disruption]:
+    """The disruption before each acceptor that the change reaches."""
+    strand, transcripts = GENES[gene]
+    found = []
+    for acceptor in sorted(
+        {exon[0] for exons in transcripts for exon in exons[1:]}
+        if strand == "+"
+        else {exon[1] - 1 for exons in transcripts for exon in exons[:-1]}
+    ):
+        if abs(acceptor - made.start) > 500:
+            continue
+        first = acceptor - 800
+        ref_text, ref_origins = padded(SEQUENCE, first, first + 1600), list(range(first, first + 1600))
+        alt_text, alt_origins = haplotype(SEQUENCE, made, first, 1600)
+        ref_text, alt_text = sense(ref_text, strand), sense(alt_text, strand)
+        ref, alt = offsets(list(ref_origins), strand, acceptor), offsets(alt_origins, strand, acceptor)
+        if strand == "-":
+            ref_origins, alt_origins = ref_origins[::-1], alt_origins[::-1]
+        alt_offset = {alt_origins[index]: offset for offset, index in alt.items()}
+        near = [(offset, ref_origins[ref[offset]]) for offset in range(-47, -14)]
+        if all(alt_offset.get(base) == offset and not made.start <= base < made.end for offset, base in near):
+            continue
+        p_ref = network.probabilities(ref_text[ref[-285] : ref[-285] + 510])[241:268, 1]
+        p_alt = network.probabilities(alt_text[alt[-285] : alt[-285] + 510])[241:268, 1]
+        in_ref: dict[int | None, float] = {ref_origins[ref[offset]]: p_ref[offset + 44] for offset in range(-44, -17)}
+        in_alt = [(alt_origins[alt[offset]], p_alt[offset + 44]) for offset in range(-44, -17)]
+        left = dict(in_alt)
+        losses = [p - left.get(base, 0.0) for base, p in in_ref.items()]
+        gains = [p - in_ref.get(base, 0.0) for base, p in in_alt]
+        position = losses.index(max(losses)) - 44
+        found.append(Disruption(max(*losses, 0.0), max(*gains, 0.0), position, acceptor))
+    return found
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sites")
     (folder / "genome.fa").write_text(f">c1\n{SEQUENCE}\n")
     (folder / "genes.gtf").write_text(gtf())
     write_random_masked_lm(folder / "wide", layers=3, seed=5, scale=2.5)
+    write_random_token_classifier(folder / "branchpoints", layers=3, seed=6, scale=1.2)
     return folder
 
 
@@ -187,3 +280,33 @@ def test_splice_site_kl_equals_the_independent_computation(world: Path) -> None:
 def _compare(gene_score: GeneScore, expected: tuple[float | None, float | None], made: Change) -> None:
     for found, value in zip(gene_score.splice_sites, expected, strict=True):
         assert found == (None if value is None else pytest.approx(value, rel=1e-3, abs=1e-6)), made
+
+
+def test_branchpoint_disruption_equals_the_independent_computation(world: Path) -> None:
+    network = Network("BertForTokenClassification", world / "branchpoints", slice(None))
+    reached = []
+    results = score(world, BRANCHPOINTS, branchpoint_model=str(world / "branchpoints"))
+    for made, result in zip(BRANCHPOINTS, results, strict=True):
+        best = []
+        for gene_score in result.scores:
+            expected = expected_branchpoints(network, made, gene_score.placement.gene)
+            reached.append((made.start, gene_score.placement.strand, len(expected)))
+            if not expected:
+                assert gene_score.branchpoint is None, made
+                continue
+            worst = max(expected)
+            best.append(worst.loss)
+            assert gene_score.branchpoint is not None, made
+            assert gene_score.branchpoint[:2] == pytest.approx(worst[:2], rel=0, abs=1e-4), made
+            if worst.loss > 1e-3:
+                assert gene_score.branchpoint[2:] == worst[2:], made
+        assert result.bp == (pytest.approx(max(best), rel=0, abs=1e-4) if best else None), made
+    assert {start for start, _, count in reached if count == 2} == {670, 671, 685}
+    assert {start for start, _, _ in reached} - {start for start, _, count in reached if count} == {
+        1352,
+        1386,
+        1467,
+        1433,
+    }
+    assert sum(count > 0 for _, strand, count in reached if strand == "-") == 9
+    assert sum((result.bp or 0) > 0.05 for result in results) > 15  # the comparison is not one of nothing

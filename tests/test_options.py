@@ -6,7 +6,7 @@ import pytest
 
 from sbert_model import registry
 from sbert_model.errors import InputError
-from sbert_vcf.options import REFERENCE_VARIABLE, find_model, find_reference
+from sbert_vcf.options import REFERENCE_VARIABLE, find_branchpoint_model, find_model, find_reference
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +49,10 @@ def test_model_by_precedence(config: Path) -> None:
     config.write_text("[sbert-vcf]\nmodel = splicebert\n")
     assert find_model(None) == "splicebert"
     assert find_model("splicebert-human") == "splicebert-human"
+
+
+def test_no_branchpoint_model_by_default() -> None:
+    assert find_branchpoint_model(None) is None
+    assert find_branchpoint_model("none") is None
+    assert find_branchpoint_model("./none") == "./none"
+    assert find_branchpoint_model("mine") == "mine"

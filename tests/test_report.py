@@ -4,14 +4,20 @@ import json
 
 from sbert_vcf import fields
 from sbert_vcf.report import as_json_text, as_table
-from sbert_vcf.results import AlleleResult, GeneScore, SpliceSiteKL
+from sbert_vcf.results import AlleleResult, BranchpointScore, GeneScore, SpliceSiteKL
 from sbert_vcf.strand import Placement
 from sbert_vcf.variant import Allele, Status, Variant
 
 SNV = Variant("chr7", 99, "A", "G")
 STAR = Variant("chr7", 99, "A", "*")
 GENES = (
-    GeneScore(Placement("+", "GTF", "", "CFTR", "ENSG1", "ENST1"), -512.25, 0.125, SpliceSiteKL(0.5, None)),
+    GeneScore(
+        Placement("+", "GTF", "", "CFTR", "ENSG1", "ENST1"),
+        -512.25,
+        0.125,
+        SpliceSiteKL(0.5, None),
+        BranchpointScore(0.75, 0.25, -25, 1000),
+    ),
     GeneScore(Placement("-", "both"), -600.123456, None),
 )
 SCORED = [
@@ -39,9 +45,9 @@ def test_table_with_delta() -> None:
     assert {len(row) for row in rows} == {8}
 
 
-def test_table_with_splice_sites() -> None:
-    rows = cells(as_table(SCORED, {fields.SS_ID, fields.DELTA_ID}))
-    assert [row[-2:] for row in rows] == [["ss", "delta"], ["0.5", "0.125"], [".", "."], [".", "."]]
+def test_table_with_splice_sites_and_branchpoints() -> None:
+    rows = cells(as_table(SCORED, fields.OPTIONAL_IDS))
+    assert [row[-3:] for row in rows] == [["ss", "bp", "delta"], ["0.5", "0.75", "0.125"], ["."] * 3, ["."] * 3]
 
 
 def test_table_of_nothing_is_its_header() -> None:
@@ -53,7 +59,11 @@ def test_json_has_floats_in_full() -> None:
     assert scored["variant"] == "chr7:100:A:G"
     assert scored["allele"] == {"contig": "7", "start": 99, "end": 100, "alt": "G"}
     assert (scored["kl"], scored["delta"]) == (-512.25, 0.125)
-    assert scored["ss"] == 0.5
+    assert (scored["ss"], scored["bp"]) == (0.5, 0.75)
+    assert [gene["branchpoint"] for gene in scored["genes"]] == [
+        {"loss": 0.75, "gain": 0.25, "position": -25, "acceptor": 1000},
+        None,
+    ]
     assert [(gene["kl_donor"], gene["kl_acceptor"]) for gene in scored["genes"]] == [(0.5, None), (None, None)]
     assert [gene["kl"] for gene in scored["genes"]] == [-512.25, -600.123456]
     assert [gene["delta"] for gene in scored["genes"]] == [0.125, None]
@@ -64,6 +74,7 @@ def test_json_has_floats_in_full() -> None:
         "allele": None,
         "kl": None,
         "ss": None,
+        "bp": None,
         "delta": None,
         "genes": [],
     }

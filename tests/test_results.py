@@ -2,7 +2,7 @@
 
 import pytest
 
-from sbert_vcf.results import AlleleResult, GeneScore, SpliceSiteKL
+from sbert_vcf.results import AlleleResult, BranchpointScore, GeneScore, SpliceSiteKL
 from sbert_vcf.strand import Placement
 from sbert_vcf.variant import Status
 
@@ -31,8 +31,18 @@ def test_splice_sites_sum_and_the_maximum_is_that_of_the_allele() -> None:
     assert AlleleResult("T", 1, Status.OK, scores).ss == pytest.approx(0.3)
 
 
+def test_branchpoint_loss_is_the_maximum_over_genes() -> None:
+    place = Placement("+", "both")
+    found = [None, BranchpointScore(0.25, 0.5, -20, 9), BranchpointScore(0.0, 0.0, None, 9)]
+    scores = tuple(GeneScore(place, -1.0, branchpoint=score) for score in found)
+    assert AlleleResult("T", 1, Status.OK, scores).bp == 0.25
+    assert AlleleResult("T", 1, Status.OK, scores[::2]).bp == 0.0
+    assert AlleleResult("T", 1, Status.OK, scores[:1]).bp is None
+
+
 def test_without_scores_there_are_no_numbers() -> None:
     assert result().kl is None
     assert result().delta is None
     assert result().ss is None
+    assert result().bp is None
     assert result((-1.0, None)).delta is None

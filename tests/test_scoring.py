@@ -45,6 +45,13 @@ def test_splice_site_is_the_mean_over_its_bases() -> None:
     assert scoring.splice_site_kl(alt[:0], ref[:0]) is None
 
 
+def test_branchpoint_change_by_hand() -> None:
+    assert scoring.branchpoint_change([0.5, 0.75, 0.0], [0.5, 0.25, 0.125]) == (0.5, 0.125, 1)
+    assert scoring.branchpoint_change([0.25, 0.0], [0.25, 0.5]) == (0.0, 0.5, None)
+    assert scoring.branchpoint_change([0.75], [0.0]) == (0.75, 0.0, 0)
+    assert scoring.branchpoint_change([0.5, 0.5], [0.25, 0.25]) == (0.25, 0.0, 0)  # of equals the first
+
+
 def test_divergence_clips_probabilities() -> None:
     certain = np.array([0.0, -np.inf, -np.inf, -np.inf])
     # p_alt = (1, 1e-6, 1e-6, 1e-6) after clipping

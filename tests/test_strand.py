@@ -75,6 +75,29 @@ def test_both_strands_where_they_are_asked_for() -> None:
     assert found(source("both", VEP, GENES), entry()) == BOTH
 
 
+def test_hgvs_descriptions_of_a_gene_are_those_of_all_its_transcripts() -> None:
+    field = ConsequenceField("CSQ", ["Allele", "Consequence", "SYMBOL", "Feature", "STRAND", "CANONICAL", "HGVSc"])
+    entries = ",".join(
+        f"T|{consequence}|{symbol}|{feature}|{strand}|{canonical}|{hgvsc}"
+        for consequence, symbol, feature, strand, canonical, hgvsc in [
+            ("intron_variant", "ABC", "ENST1", 1, "", "ENST1:c.5-20A>T"),
+            ("intron_variant", "ABC", "ENST2", 1, "YES", "ENST2:c.9-30A>T"),
+            ("intron_variant", "ABC", "ENST3", 1, "", ""),
+            ("intron_variant", "XYZ", "ENST4", -1, "", "ENST4:c.7+20A>T"),
+            ("upstream_gene_variant", "ABC", "ENST5", 1, "", "ENST5:c.1-9A>T"),
+        ]
+    )
+    strands = source(field=field)
+    assert strands.has_hgvsc
+    assert found(strands, entries) == [
+        Placement("+", "CSQ", "intron_variant", "ABC", "", "ENST2", ("ENST1:c.5-20A>T", "ENST2:c.9-30A>T")),
+        Placement("-", "CSQ", "intron_variant", "XYZ", "", "ENST4", ("ENST4:c.7+20A>T",)),
+    ]
+    assert not source("both", field).has_hgvsc
+    assert not source(field=VEP).has_hgvsc
+    assert not source().has_hgvsc
+
+
 def test_csq_goes_before_genes() -> None:
     expected = [Placement("-", "CSQ", "intron_variant", "ABC", "ENSG1", "ENST1")]
     for mode, genes in [("auto", None), ("auto", GENES), ("csq", None), ("csq", GENES)]:

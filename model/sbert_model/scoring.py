@@ -6,7 +6,7 @@ genetic variants using KL divergence", and the code published with it.
 """
 
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +63,26 @@ def splice_site_kl(logp_alt: npt.ArrayLike, logp_ref: npt.ArrayLike) -> float | 
     """
     divergence = kl_divergence(logp_alt, logp_ref)  # (bases,)
     return float(divergence.mean()) if len(divergence) else None
+
+
+class BranchpointChange(NamedTuple):
+    """Largest loss and gain of p(branchpoint), each 0…1; lost: index of the base that loses most, if any does."""
+
+    loss: float
+    gain: float
+    lost: int | None
+
+
+def branchpoint_change(p_ref: npt.ArrayLike, p_alt: npt.ArrayLike) -> BranchpointChange:
+    """Branchpoint disruption: max(p_ref − p_alt) and max(p_alt − p_ref), at least 0, over aligned bases (bases,).
+
+    A base that only one of the two sequences has gets probability 0 in the other.
+    """
+    loss = np.asarray(p_ref, dtype=np.float64) - np.asarray(p_alt, dtype=np.float64)  # (bases,)
+    lost = int(loss.argmax())
+    return BranchpointChange(
+        max(float(loss[lost]), 0.0), max(float(-loss.min()), 0.0), lost if loss[lost] > 0 else None
+    )
 
 
 def delta_probability(log_probs: npt.ArrayLike, ref_index: int, alt_index: int) -> float:

@@ -1,0 +1,176 @@
+"""Branchpoint disruption: which acceptors' regions an allele reaches, and what it does to the branchpoints in them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sbert_model.branchpoint import BRANCHPOINT, REGION, WINDOW, window_around
+from sbert_model.checkpoint import Checkpoint
+from sbert_model.errors import ModelError
+from sbert_model.network import TokenClassifier
+from sbert_model.predict import Predictor
+from sbert_model.scoring import branchpoint_change
+from sbert_model.tokenizer import Ids, encode, reverse_complement
+from sbert_vcf.acceptors import Acceptor
+from sbert_vcf.reference import Reference
+from sbert_vcf.results import BranchpointScore
+from sbert_vcf.variant import Allele
+
+Probabilities = npt.NDArray[np.float64]
+NEARBY = 3
+"""An allele this many nt from a region reaches it: the motif around a branchpoint is that wide."""
+FARTHEST = (WINDOW - len(REGION)) // 2
+"""Nucleotides on either side of a region that the model reads."""
+_ABSENT = WINDOW
+"""Index, behind a window's last base, of a base that is not in the region there: its probability counts as 0."""
+
+
+class BranchpointPair(NamedTuple):
+    """Reference and alternate window before one acceptor, each (510,) uint8 ids on the sense strand, and their bases.
+
+    A base of the region is at in_reference in the one window and at in_alternate in the other. The first are those of
+    the reference's region, from its start; the others are only in the alternate one.
+    """
+
+    acceptor: Acceptor
+    reference: Ids
+    alternate: Ids
+    in_reference: list[int]
+    in_alternate: list[int]
+
+
+class BranchpointScorer:
+    """Scores alleles with one branchpoint model.
+
+    distance: an allele this many nt from a region reaches it (3 at least). Raises ModelError for a model that is none
+    for branchpoints.
+    """
+
+    def __init__(self, model: Checkpoint[TokenClassifier], predictor: Predictor, distance: int = 0) -> None:
+        if model.config.num_labels != 2:
+            raise ModelError(f"{model.name}: has {model.config.num_labels} classes; a branchpoint model has 2")
+        if model.config.max_nucleotides < WINDOW:
+            raise ModelError(
+                f"{model.name}: reads {model.config.max_nucleotides} nt; a branchpoint model reads {WINDOW}"
+            )
+        self.model = model
+        self.predictor = predictor
+        self.distance = max(distance, NEARBY)
+
+    @property
+    def reach(self) -> int:
+        """The farthest that an acceptor can lie from an allele that reaches its region, in nt."""
+        return self.distance - REGION.start
+
+    def pairs(self, allele: Allele, acceptors: Iterable[Acceptor], reference: Reference) -> list[BranchpointPair]:
+        """Lay the windows before those of the acceptors whose region the allele reaches."""
+        return [
+            build_pair(acceptor, allele, reference)
+            for acceptor in dict.fromkeys(acceptors)
+            if reaches(acceptor, allele, self.distance)
+        ]
+
+    def read(self, pairs: Iterable[BranchpointPair]) -> dict[bytes, Probabilities]:
+        """Read every distinct window once; returns p(branchpoint) (510,) by the window's bytes.
+
+        Raises ModelError when they are not finite.
+        """
+        windows = {ids.tobytes(): ids for pair in pairs for ids in (pair.reference, pair.alternate)}
+        log_probs = self.predictor.log_probs(list(windows.values()))
+        found = {
+            key: np.exp(of_window[:, BRANCHPOINT])  # (510,)
+            for key, of_window in zip(windows, log_probs, strict=True)
+        }
+        if not all(np.isfinite(of_window).all() for of_window in found.values()):
+            raise ModelError(
+                f"{self.model.name}: no finite branchpoint probabilities: its activations do not fit "
+                f"{str(self.predictor.dtype).split('.')[1]}; use --precision float32"
+            )
+        return found
+
+
+def score_pairs(
+    pairs: Sequence[BranchpointPair], probabilities: Mapping[bytes, Probabilities]
+) -> BranchpointScore | None:
+    """Return the disruption before the acceptor that loses most (of equals, gains most); None without an acceptor."""
+    return max((_score(pair, probabilities) for pair in pairs), key=lambda score: score[:2], default=None)
+
+
+def _score(pair: BranchpointPair, probabilities: Mapping[bytes, Probabilities]) -> BranchpointScore:
+    p_ref, p_alt = (
+        np.append(probabilities[ids.tobytes()], 0.0)[indices]  # (bases,)
+        for ids, indices in ((pair.reference, pair.in_reference), (pair.alternate, pair.in_alternate))
+    )
+    change = branchpoint_change(p_ref, p_alt)
+    position = None if change.lost is None else REGION[change.lost]
+    return BranchpointScore(change.loss, change.gain, position, pair.acceptor.position)
+
+
+def reaches(acceptor: Acceptor, allele: Allele, distance: int) -> bool:
+    """Tell whether the allele lies within `distance` nt of the acceptor's region or shifts bases into or out of it.
+
+    Insertions and deletions between region and exon shift it. An insertion lies where it has bases of that stretch on
+    both sides.
+    """
+    start, end = acceptor.offsets(allele)
+    shifts = len(allele.alt) != end - start
+    stop = REGION.stop + distance
+    return start < (max(stop, 0) if shifts else stop) and end > REGION.start - distance
+
+
+def build_pair(acceptor: Acceptor, allele: Allele, reference: Reference) -> BranchpointPair:
+    """Lay 510 nt around the region before the acceptor, without and with the allele; N beyond the contig.
+
+    In the alternate sequence the region lies 18-44 nt before the same first exon base; where the allele removes that
+    base, before the first base of the exon that is left. Bases beside the allele are aligned by flank, those of an
+    allele that keeps the length one by one.
+    """
+    start, end = acceptor.offsets(allele)  # sense direction, from the first exon base
+    first, last = window_around(REGION.start, REGION.stop)
+    added = encode(allele.alt) if acceptor.strand == "+" else reverse_complement(encode(allele.alt))
+    added_stop = _alternate_stop(start, end, len(added))
+    added_start = added_stop - len(added)
+    # 510 bases on either side of the allele hold all that the alternate window may show.
+    around = (_sense(acceptor, reference, start - WINDOW, start), added, _sense(acceptor, reference, end, end + WINDOW))
+    cut = first - added_start + WINDOW
+    alternate = np.concatenate(around)[cut : cut + WINDOW]
+    kept = len(added) == end - start
+    in_reference, in_alternate = [], []
+    for offset in REGION:
+        moved = offset  # of a base that an allele of the same length replaces
+        if offset < start:
+            moved += added_start - start
+        elif offset >= end:
+            moved += added_stop - end
+        there = moved in REGION and (kept or not start <= offset < end)
+        in_reference.append(offset - first)
+        in_alternate.append(moved - first if there else _ABSENT)
+    new = sorted({offset - first for offset in REGION} - set(in_alternate))
+    return BranchpointPair(
+        acceptor,
+        _sense(acceptor, reference, first, last),
+        alternate,
+        in_reference + [_ABSENT] * len(new),
+        in_alternate + new,
+    )
+
+
+def _alternate_stop(start: int, end: int, length: int) -> int:
+    """Return where the alternate bases stop, counted from the first exon base that the alternate sequence has.
+
+    An insertion right between intron and exon counts as exon, and so do, of an allele across that boundary, as many
+    alternate bases as it replaces exon bases.
+    """
+    if start >= 0:
+        return start + length
+    return end if end <= 0 else min(length, end)
+
+
+def _sense(acceptor: Acceptor, reference: Reference, start: int, end: int) -> Ids:
+    """Return the ids of [start, end), counted in sense direction from the first exon base."""
+    contig, position, strand = acceptor
+    if strand == "+":
+        return reference.ids(contig, position + start, position + end)
+    return reverse_complement(reference.ids(contig, position + 1 - end, position + 1 - start))
