@@ -64,7 +64,7 @@ def as_json_text(scored: Sequence[Scored]) -> str:
 
 def _gene_object(score: GeneScore) -> dict[str, Any]:
     return {
-        **score.placement._asdict(),
+        **{name: value for name, value in score.placement._asdict().items() if name != "hgvsc"},
         "kl": score.kl,
         "kl_donor": score.splice_sites.donor,
         "kl_acceptor": score.splice_sites.acceptor,

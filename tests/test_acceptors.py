@@ -7,10 +7,14 @@ import pytest
 
 from sbert_model.annotation import Transcript
 from sbert_vcf.acceptors import Acceptor, acceptor_of_hgvs, acceptors_near, acceptors_of
+from sbert_vcf.consequence import find_field
 from sbert_vcf.genes import Genes
 from sbert_vcf.genes_columns import GeneColumns
-from sbert_vcf.strand import Placement
-from sbert_vcf.variant import Allele
+from sbert_vcf.notices import Notices
+from sbert_vcf.reference import Reference
+from sbert_vcf.strand import Placement, Site, StrandSource
+from sbert_vcf.variant import Allele, left_align, trim
+from sbert_vcf.vcf_input import VcfInput
 
 EXONS = ((100, 120), (200, 220), (300, 320))
 #           0123456789
@@ -108,6 +112,32 @@ def test_offsets_of_hgvs_are_those_of_the_acceptor_found() -> None:
         found = acceptor_of_hgvs("c.123-25A>G", strand, Allele("c", 9, 10, "A"), fetch)
         assert found is not None
         assert found.offsets(Allele("c", 9, 10, "A")) == (-25, -24)
+
+
+@pytest.mark.real_data
+def test_acceptors_that_vep_tells_are_acceptors(data: Path) -> None:
+    found = []
+    with (
+        VcfInput(str(data / "vcf/exac.vep_csq.hg19.vcf.gz"), Notices()) as vcf,
+        Reference(data / "hg19/hg19.chr1_start.fa.gz") as reference,
+    ):
+        field = find_field(vcf.header.info)
+        assert field is not None
+        strands = StrandSource("csq", field, None, Notices())
+        for record in vcf:
+            site = Site(record.contig, record.start, record.ref, record.alts, record.info(field.id))
+            contig = reference.contig(record.contig)
+            assert contig is not None
+            for number, alt in enumerate(record.alts):
+                allele = left_align(trim(contig, record.start, record.ref, alt), reference.letters)
+                for placement in strands.placements(site, number, allele):
+                    found += acceptors_of(placement, allele, None, 0, reference.letters)
+        assert len(found) == 117
+        for acceptor in found:
+            if acceptor.strand == "+":
+                assert reference.letters(acceptor.contig, acceptor.position - 2, acceptor.position) == "AG"
+            else:
+                assert reference.letters(acceptor.contig, acceptor.position + 1, acceptor.position + 3) == "CT"
 
 
 def test_exons_are_asked_before_hgvs() -> None:

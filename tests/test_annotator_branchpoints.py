@@ -5,6 +5,8 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import pysam
+import pysam.bcftools
 import pytest
 import torch
 
@@ -192,9 +194,17 @@ def test_batch_size_changes_nothing(
     assert [result for chunk in chunks for (result,) in together.score_sites(chunk)] == expected
 
 
-def run(tmp_path: Path, fasta: Path, folder: Path, *features: str, strand: str = "auto") -> list[str]:
-    vcf, out = tmp_path / "in.vcf", tmp_path / "out.vcf"
-    header = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+def run(
+    tmp_path: Path,
+    fasta: Path,
+    folder: Path,
+    *features: str,
+    strand: str = "auto",
+    output: str = "out.vcf",
+    batch_size: int | None = None,
+) -> Path:
+    vcf, out = tmp_path / "in.vcf", tmp_path / output
+    header = "##fileformat=VCFv4.2\n##contig=<ID=1,length=1600>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
     sites = [snv(start) for start in (500, 775, 776)]
     vcf.write_text(header + "".join(f"1\t{site.start + 1}\t.\t{site.ref}\t{site.alts[0]}\t.\t.\t.\n" for site in sites))
     genes = tmp_path / "genes.gtf"
@@ -213,15 +223,16 @@ def run(tmp_path: Path, fasta: Path, folder: Path, *features: str, strand: str =
         strand=strand,
         device="cpu",
         threads=1,
+        batch_size=batch_size,
     )
     annotate(AnnotateOptions(str(vcf), str(out)), options)
-    return out.read_text().splitlines()
+    return out
 
 
 def test_annotate_writes_the_field(
     tmp_path: Path, fasta: Path, folder: Path, classifier: Checkpoint[TokenClassifier]
 ) -> None:
-    lines = run(tmp_path, fasta, folder, "transcript", "exon")
+    lines = run(tmp_path, fasta, folder, "transcript", "exon").read_text().splitlines()
     assert sum(line.startswith("##INFO=<ID=SBERT_BP,Number=A,Type=Float,") for line in lines) == 1
     provenance = next(line for line in lines if line.startswith("##sbert_vcf=<"))
     assert f'BranchpointModel="{folder / "bp"}",BranchpointModelSHA256="{classifier.sha256}",' in provenance
@@ -235,6 +246,28 @@ def test_annotate_writes_the_field(
         assert 0 <= float(entry["BP_GAIN"]) < 1
         assert -44 <= int(entry["BP_POS"]) <= -18
         assert entry["BP_ACCEPTOR"] == "801"
+
+
+def test_every_batch_size_writes_the_same(tmp_path: Path, fasta: Path, folder: Path) -> None:
+    written = []
+    for size in (None, 1, 2, 3, 64):
+        out = run(tmp_path, fasta, folder, "exon", output=f"{size}.vcf", batch_size=size)
+        written.append(records_of(out.read_text()))
+    assert all(lines == written[0] for lines in written)
+
+
+def test_bcf_holds_typed_floats(tmp_path: Path, fasta: Path, folder: Path) -> None:
+    text = records_of(run(tmp_path, fasta, folder, "exon").read_text())
+    bcf = run(tmp_path, fasta, folder, "exon", output="out.bcf")
+    assert records_of(str(pysam.bcftools.view("-H", str(bcf)))) == text
+    assert records_of(str(pysam.bcftools.view("-H", "-i", "SBERT_BP>=0", str(bcf)))) == text[1:]
+    assert records_of(str(pysam.bcftools.view("-H", "-i", "SBERT_SS>1e9", str(bcf)))) == []
+    with pysam.VariantFile(str(bcf)) as records:
+        for record, line in zip(records, text, strict=True):
+            for field in (fields.SS_ID, fields.BP_ID):
+                (value,) = record.info[field]
+                written = info_of(line)[field]
+                assert value == (None if written == "." else pytest.approx(float(written), rel=1e-5))
 
 
 @pytest.mark.parametrize(
@@ -258,7 +291,7 @@ def test_without_acceptors_the_field_is_left_out_which_is_said_once(
     message: str,
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        lines = run(tmp_path, fasta, folder, *features, strand=strand)
+        lines = run(tmp_path, fasta, folder, *features, strand=strand).read_text().splitlines()
     assert not any("SBERT_BP" in line or "BranchpointModel" in line for line in lines)
     assert [record.getMessage() for record in caplog.records] == [message.format(folder=tmp_path)]
 

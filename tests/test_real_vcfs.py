@@ -15,14 +15,14 @@ import pytest
 
 from sbert_vcf.annotate import AnnotateOptions, annotate
 from sbert_vcf.consequence import find_field
-from sbert_vcf.fields import OPTIONAL_IDS, OUR_IDS, PACKED_COLUMNS, SS_ID
+from sbert_vcf.fields import BP_ID, OPTIONAL_IDS, OUR_IDS, PACKED_COLUMNS, SS_ID
 from sbert_vcf.genes import Genes
 from sbert_vcf.notices import Notices
 from sbert_vcf.options import ScoringOptions
 from sbert_vcf.strand import Placement, Site, StrandSource
 from sbert_vcf.variant import Status, trim, unscorable
 from sbert_vcf.vcf_input import VcfInput
-from tests.models import write_random_masked_lm
+from tests.models import write_random_masked_lm, write_random_token_classifier
 
 pytestmark = pytest.mark.real_data
 
@@ -106,7 +106,10 @@ def index(data: Path) -> dict[str, dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_random_masked_lm(tmp_path_factory.mktemp("models") / "tiny", hidden=16, heads=1, layers=1, max_nt=402)
+    """A masked language model; beside it, as `bp`, a branchpoint model."""
+    folder = tmp_path_factory.mktemp("models")
+    write_random_token_classifier(folder / "bp", hidden=8, heads=1, layers=1, scale=1)
+    return write_random_masked_lm(folder / "tiny", hidden=16, heads=1, layers=1, max_nt=402)
 
 
 def genes_for(csq: str, mode: str) -> bool:
@@ -114,11 +117,19 @@ def genes_for(csq: str, mode: str) -> bool:
     return mode == "genes" or (mode == "csq" and csq == "CSQ")
 
 
+def optional_of(name: str, mode: str) -> set[str]:
+    """The optional fields of a run: with exons both, with CSQ alone branchpoints, for each of these files has HGVSc."""
+    if genes_for(FILES[name], mode):
+        return {SS_ID, BP_ID}
+    return {BP_ID} if mode == "csq" else set()
+
+
 def scoring_of(data: Path, fasta: str, csq: str, mode: str, model: Path) -> ScoringOptions:
     return ScoringOptions(
         reference=str(data / fasta),
         genes=str(data / GENES) if genes_for(csq, mode) else None,
         model=str(model),
+        branchpoint_model=str(model.with_name("bp")),
         strand=mode,
         device="cpu",
         threads=1,
@@ -165,7 +176,7 @@ def test_nothing_is_lost_and_nothing_else_is_changed(
     written = {
         field for field in OUR_IDS if any(line.startswith(f"##INFO=<ID={field},".encode()) for line in run.header_after)
     }
-    assert written == OUR_IDS - OPTIONAL_IDS | ({SS_ID} if genes_for(FILES[name], mode) else set())
+    assert written == OUR_IDS - OPTIONAL_IDS | optional_of(name, mode)
     assert len(run.header_after) - len(theirs) == len(written) + 2  # two lines of provenance
 
 
@@ -191,6 +202,68 @@ def test_every_alt_is_accounted_for(name_and_run: tuple[str, str, Run]) -> None:
                 assert [entry["STRAND"] for entry in entries] == ["1", "-1"]
     assert written == {status.value: count for status, count in run.tally.items() if count}
     assert sum(written.values()) == sum(max(len(line.alts), 1) for line in run.lines)
+
+
+def test_fields_are_the_maxima_of_their_packed_parts(name_and_run: tuple[str, str, Run]) -> None:
+    name, mode, run = name_and_run
+    for line in run.lines:
+        for number in range(len(line.alts)):
+            entries = [entry for entry in line.packed if entry["ALLELE_NUM"] == str(number + 1)]
+            parts = {
+                SS_ID: [
+                    sum(float(entry[site]) for site in ("KL_DONOR", "KL_ACCEPTOR") if entry[site])
+                    for entry in entries
+                    if entry["KL_DONOR"] or entry["KL_ACCEPTOR"]
+                ],
+                BP_ID: [float(entry["BP_LOSS"]) for entry in entries if entry["BP_LOSS"]],
+            }
+            for field, values in parts.items():
+                if field not in optional_of(name, mode):
+                    assert values == []
+                    continue
+                text = line.ours[field].split(",")[number]
+                assert (text == ".") == (not values)
+                if values:
+                    assert float(text) == pytest.approx(max(values), rel=1e-4, abs=1e-8)
+            for entry in entries:
+                assert bool(entry["BP_LOSS"]) == bool(entry["BP_GAIN"]) == bool(entry["BP_ACCEPTOR"])
+                assert not entry["BP_POS"] or -44 <= int(entry["BP_POS"]) <= -18
+
+
+@pytest.fixture(scope="module")
+def exons(data: Path) -> dict[tuple[str, str], list[tuple[int, int]]]:
+    """First and last base (1-based) of the exons of each gene of the table, by contig and symbol."""
+    found: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    with gzip.open(data / GENES, "rt") as table:
+        for line in table:
+            columns = line.split("\t")
+            if len(columns) > 2 and columns[2] == "exon":
+                symbol = columns[8].split('gene_name "')[1].split('"')[0]
+                found.setdefault((columns[0], symbol), []).append((int(columns[3]), int(columns[4])))
+    return {gene: sorted(of_gene) for gene, of_gene in found.items()}
+
+
+def test_sites_are_there_where_the_table_has_them(
+    name_and_run: tuple[str, str, Run], exons: dict[tuple[str, str], list[tuple[int, int]]]
+) -> None:
+    """Every substitution of a base, against the positions of all exons of its gene."""
+    _, mode, run = name_and_run
+    if mode != "genes":
+        return
+    for line in run.lines:
+        contig, pos, _, ref, alt = line.columns[:5]
+        if len(ref) > 1 or alt not in "ACGT":
+            continue
+        for entry in line.packed:
+            of_gene = exons["chr" + contig.removeprefix("chr"), entry["SYMBOL"]]
+            plus = entry["STRAND"] == "1"
+            acceptors = [start for start, _ in of_gene[1:]] if plus else [end for _, end in of_gene[:-1]]
+            upstream = {acceptor: (acceptor - int(pos)) * (1 if plus else -1) for acceptor in acceptors}
+            reached = [str(acceptor) for acceptor, distance in upstream.items() if 15 <= distance <= 47]
+            assert entry["BP_ACCEPTOR"] in (reached or [""]), line.after[:60]
+            near = any(min(abs(int(pos) - edge) for edge in exon) < 150 for exon in of_gene)
+            if near and len(of_gene) > 1:
+                assert entry["KL_DONOR"] or entry["KL_ACCEPTOR"], line.after[:60]
 
 
 def test_counts_are_those_of_the_index(
