@@ -32,13 +32,14 @@ def acceptors_of(
 ) -> list[Acceptor]:
     """Return the acceptors within `reach` nt of the allele on the gene where it is placed.
 
-    exons: the annotation that knows them; without one they follow from the HGVS descriptions of the placement.
-    fetch(contig, start, end) returns upper-case reference letters.
+    exons: the annotation that tells them. Without one, or of a gene that it does not have here, they follow from the
+    HGVS descriptions of the placement. fetch(contig, start, end) returns upper-case reference letters.
     """
-    if exons is not None:
+    transcripts = transcripts_of(exons, placement, allele) if exons is not None else []
+    if transcripts:
         return [
             acceptor
-            for transcript in transcripts_of(exons, placement, allele)
+            for transcript in transcripts
             for acceptor in acceptors_near(allele.contig, transcript, allele.start - reach, allele.end + reach)
         ]
     found = (acceptor_of_hgvs(text, placement.strand, allele, fetch) for text in placement.hgvsc)

@@ -149,5 +149,5 @@ def test_exons_are_asked_before_hgvs() -> None:
         Acceptor("1", 119, "-"),
         Acceptor("1", 219, "-"),
     ]
-    assert acceptors_of(placement._replace(gene="NEW"), allele, genes, 30, fetch) == []
-    assert acceptors_of(placement, allele, None, 30, fetch) == [Acceptor("1", 182, "+")] * 2
+    for known, genes_here in ((placement, None), (placement._replace(gene="NEW"), genes)):
+        assert acceptors_of(known, allele, genes_here, 30, fetch) == [Acceptor("1", 182, "+")] * 2
