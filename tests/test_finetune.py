@@ -1,0 +1,184 @@
+import json
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertForSequenceClassification, BertForTokenClassification
+
+from sbert_model.checkpoint import Checkpoint, load_masked_lm, load_token_classifier
+from sbert_model.errors import InputError, OutputError
+from sbert_model.network import MaskedLM
+from sbert_model.predict import Predictor
+from sbert_model.tokenizer import Ids
+from sbert_train.finetune import (
+    Classifier,
+    Examples,
+    Settings,
+    Trainee,
+    begin_run,
+    best_epoch,
+    cross_validate,
+    fold_folder,
+    make_examples,
+    make_network,
+)
+from tests.models import write_random_masked_lm
+
+NAMES = ("other", "thing")
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint[MaskedLM]:
+    folder = write_random_masked_lm(tmp_path_factory.mktemp("tiny") / "model", hidden=16, heads=2, max_nt=64)
+    return load_masked_lm(folder)
+
+
+def _sequences(count: int, length: int = 40) -> Ids:
+    return np.random.default_rng(0).integers(6, 10, (count, length)).astype(np.uint8)
+
+
+def _tokens(count: int = 12) -> Examples:
+    """Label 1 at every A, ignored outside the middle."""
+    sequences = _sequences(count)
+    labels = np.where(sequences == 6, 1, 0)
+    labels[:, :10] = labels[:, 30:] = -100
+    return make_examples(list(sequences), labels)
+
+
+def test_the_network_is_the_pretrained_encoder_under_a_new_head(model: Checkpoint[MaskedLM]) -> None:
+    pretrained = make_network(BertForTokenClassification, model, Settings(), NAMES)
+    untrained = make_network(BertForTokenClassification, model, Settings(from_scratch=True), NAMES)
+    ids = torch.from_numpy(_tokens().ids)
+    pretrained.train(False)
+    with torch.inference_mode():
+        ours, theirs = model.network.bert(ids), pretrained.bert(ids).last_hidden_state
+    torch.testing.assert_close(theirs, ours)
+    word = "bert.embeddings.word_embeddings.weight"
+    assert not torch.equal(untrained.state_dict()[word], pretrained.state_dict()[word])
+    again = make_network(BertForTokenClassification, model, Settings(from_scratch=True), NAMES)
+    assert all(torch.equal(a, b) for a, b in zip(untrained.parameters(), again.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("kind", [BertForTokenClassification, BertForSequenceClassification])
+def test_frozen_layers_stay_and_the_rest_learns(kind: type[Classifier], model: Checkpoint[MaskedLM]) -> None:
+    settings = Settings(freeze_layers=1, learning_rate=1e-2, batch_size=4)
+    network = make_network(kind, model, settings, NAMES)
+    examples = _tokens()
+    if kind is BertForSequenceClassification:
+        sequences = _sequences(12)
+        sequences[1::2, ::2] = 6  # every other base of a class 1 sequence is A
+        examples = make_examples(list(sequences), np.arange(12) % 2)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    trainee = Trainee(network, examples, settings, CPU)
+    losses = [trainee.train(epoch, 1e-2, 0) for epoch in range(1, 9)]
+    assert losses[-1] < losses[0]
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert not [name for name in changed if "embeddings" in name or "layer.0." in name]
+    assert {"classifier.weight", "bert.encoder.layer.1.output.dense.weight"} <= changed
+
+
+def test_freezing_more_layers_than_there_are(model: Checkpoint[MaskedLM]) -> None:
+    with pytest.raises(InputError, match=r"--freeze-layers 3: the model model has 2 layers"):
+        make_network(BertForTokenClassification, model, Settings(freeze_layers=3), NAMES)
+
+
+def test_equal_seeds_train_equal_networks(model: Checkpoint[MaskedLM]) -> None:
+    def weights(seed: int) -> list[float]:
+        settings = Settings(seed=seed, batch_size=4)
+        trainee = Trainee(make_network(BertForTokenClassification, model, settings, NAMES), _tokens(), settings, CPU)
+        trainee.train(1, 1e-3, 0)
+        found: list[float] = trainee.network.classifier.weight.flatten().tolist()
+        return found
+
+    assert weights(1) == weights(1)
+    assert weights(1) != weights(2)
+
+
+def test_columns_keep_their_positions(model: Checkpoint[MaskedLM]) -> None:
+    examples = _tokens(2)
+    kept = np.array([0, *range(11, 31), 41])
+    part = examples.columns(kept)
+    assert part.positions.tolist() == kept.tolist()
+    assert part.ids.shape == part.labels.shape == (2, 22)
+    assert part.ids[:, 0].tolist() == [2, 2]
+    assert part.ids[:, -1].tolist() == [3, 3]
+    assert (part.labels[:, 1:-1] != -100).all()
+    network = make_network(BertForTokenClassification, model, Settings(), NAMES)
+    network.train(False)
+    hidden = network.bert.embeddings(
+        input_ids=torch.from_numpy(part.ids), position_ids=torch.from_numpy(part.positions)[None]
+    )
+    whole = network.bert.embeddings(input_ids=torch.from_numpy(examples.ids))
+    torch.testing.assert_close(hidden, whole[:, kept])
+
+
+def test_saved_models_predict_the_same_through_our_own_network(model: Checkpoint[MaskedLM], tmp_path: Path) -> None:
+    examples = _tokens(3)
+    trainee = Trainee(make_network(BertForTokenClassification, model, Settings(), NAMES), examples, Settings(), CPU)
+    trainee.train(1, 1e-3, 0)
+    trainee.save(tmp_path / "saved")
+    loaded = load_token_classifier(tmp_path / "saved")
+    log_probs = Predictor(loaded.network, CPU).log_probs([row.astype(np.uint8) for row in examples.ids[:, 1:-1]])
+    np.testing.assert_allclose(trainee.probabilities(examples)[:, 1:-1], np.exp(np.stack(log_probs))[..., 1], atol=1e-5)
+    config = json.loads((tmp_path / "saved" / "config.json").read_text())
+    assert config["id2label"] == {"0": "other", "1": "thing"}
+
+
+class _Scripted:
+    """Takes the place of a network in training: notes learning rates, and what is saved and loaded."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+        self.loaded = ""
+
+    def train(self, epoch: int, learning_rate: float, stream: int) -> float:
+        self.rates.append(learning_rate)
+        return 1.0
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        (folder / "epoch").write_text(str(len(self.rates)))
+
+    def load(self, folder: Path) -> None:
+        self.loaded = (folder / "epoch").read_text()
+
+
+def test_one_number_of_epochs_by_the_mean_over_folds(tmp_path: Path) -> None:
+    # Means: 0.2, 0.5, 0.5, 0.4, 0.4, 0.45, …: the best epoch is the second, although fold 1 does better in the fourth.
+    values = [(0.1, 0.3), (0.6, 0.4), (0.5, 0.5), (0.1, 0.7), (0.4, 0.4), (0.45, 0.45), (0.9, 0.9)]
+    folds = [_Scripted(), _Scripted()]
+    settings = Settings(learning_rate=8e-5, patience=4, stalled_epochs=2, max_epochs=20)
+    epochs = cross_validate(
+        cast(list[Trainee], folds),
+        lambda fold, trainee: values[len(folds[0].rates) - 1][fold],
+        settings,
+        tmp_path,
+    )
+    assert best_epoch(epochs) == 2
+    assert [epoch.epoch for epoch in epochs] == [1, 2, 3, 4, 5, 6]  # four epochs without a better one
+    assert folds[0].rates == pytest.approx([8e-5, 8e-5, 8e-5, 8e-5, 4e-5, 4e-5])
+    assert [fold.loaded for fold in folds] == ["2", "2"]
+    assert fold_folder(tmp_path, 1).is_dir()
+    lines = [json.loads(line) for line in (tmp_path / "epochs.jsonl").read_text().splitlines()]
+    assert [line["mean_validation"] for line in lines] == pytest.approx([0.2, 0.5, 0.5, 0.4, 0.4, 0.45])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["epochs.jsonl", "folds"]
+
+
+def test_training_ends_after_the_most_epochs(tmp_path: Path) -> None:
+    fold = _Scripted()
+    epochs = cross_validate(
+        cast(list[Trainee], [fold]), lambda number, trainee: len(fold.rates), Settings(max_epochs=3), tmp_path
+    )
+    assert best_epoch(epochs) == len(epochs) == 3
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    begin_run(tmp_path / "a" / "b")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="holds files already"):
+        begin_run(tmp_path)
+    with pytest.raises(OutputError, match="cannot be the folder of a run"):
+        begin_run(tmp_path / "file")

@@ -1,0 +1,301 @@
+"""Fine-tuning of a pretrained encoder for classification, in cross-validation: what both tasks share.
+
+All folds train side by side, an epoch each, so that one number of epochs holds for all of them: that with the best
+mean validation figure (Chen et al. 2024, and the code published with it).
+"""
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional
+from tqdm import tqdm
+from transformers import BertConfig, BertForSequenceClassification, BertForTokenClassification
+from transformers.utils import logging as transformers_logging
+
+from sbert_model.checkpoint import Checkpoint
+from sbert_model.errors import InputError, OutputError, SbertError
+from sbert_model.network import MaskedLM
+from sbert_model.tokenizer import PAD, VOCAB, Ids, with_specials
+from sbert_train.export import complete_model_folder
+from sbert_train.masking import IGNORED
+from sbert_train.run_folder import put_in_place
+
+Classifier: TypeAlias = BertForTokenClassification | BertForSequenceClassification
+Floats32: TypeAlias = npt.NDArray[np.float32]
+
+LOWEST_LEARNING_RATE = 1e-7
+FOLDS = "folds"
+EPOCHS = "epochs.jsonl"
+
+_LOG = logging.getLogger(__name__)
+_AT_ONCE = 8  # sequences per forward pass of a prediction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How to fine-tune. The defaults are the published ones for branchpoints.
+
+    stalled_epochs: epochs without a better mean validation figure after which the learning rate is halved.
+    patience: the same, after which training ends.
+    freeze_layers: the embeddings and so many layers stay as they are; None: nothing does.
+    """
+
+    learning_rate: float = 1e-5
+    weight_decay: float = 1e-6
+    batch_size: int = 8
+    max_epochs: int = 200
+    stalled_epochs: int = 2
+    patience: int = 10
+    dropout: float = 0.1
+    freeze_layers: int | None = None
+    from_scratch: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Sequences with labels.
+
+    ids: (N, T) with [CLS] and [SEP]. positions: (T,) the position embeddings that they get.
+    labels: (N, T) for each token, IGNORED where it does not count, or (N,) for each sequence.
+    """
+
+    ids: npt.NDArray[np.int64]
+    positions: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, numbers: npt.NDArray[np.int64]) -> "Examples":
+        """Return some of the sequences."""
+        return Examples(self.ids[numbers], self.positions, self.labels[numbers])
+
+    def columns(self, kept: npt.NDArray[np.int64]) -> "Examples":
+        """Return some of the tokens of each sequence, at the positions that they have in the whole; labels (N, T)."""
+        return Examples(self.ids[:, kept], self.positions[kept], self.labels[:, kept])
+
+
+def make_examples(sequences: Sequence[Ids], labels: npt.NDArray[np.int64]) -> Examples:
+    """Return sequences of one length with labels for each sequence (N,) or each of their bases (N, L)."""
+    ids = with_specials(np.stack(list(sequences)))  # (N, T)
+    if labels.ndim == 2:
+        labels = np.pad(labels, ((0, 0), (1, 1)), constant_values=IGNORED)  # (N, T)
+    return Examples(ids, np.arange(ids.shape[1]), labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What came of an epoch, from 1: the learning rate it had, the mean loss (nats) and validation figure by fold."""
+
+    epoch: int
+    learning_rate: float
+    losses: tuple[float, ...]
+    validation: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """The mean validation figure."""
+        return sum(self.validation) / len(self.validation)
+
+
+def make_network(
+    kind: type[Classifier], model: Checkpoint[MaskedLM], settings: Settings, names: tuple[str, str]
+) -> Classifier:
+    """Return the encoder of `model` under an untrained head of two classes, or all of it untrained.
+
+    Raises InputError where more layers are to be frozen than there are.
+    """
+    config = model.config
+    if (settings.freeze_layers or 0) > config.num_hidden_layers:
+        raise InputError(
+            f"--freeze-layers {settings.freeze_layers}: the model {model.name} has {config.num_hidden_layers} layers"
+        )
+    torch.manual_seed(settings.seed)
+    network = kind(
+        BertConfig(
+            vocab_size=len(VOCAB),
+            hidden_size=config.hidden_size,
+            num_hidden_layers=config.num_hidden_layers,
+            num_attention_heads=config.num_attention_heads,
+            intermediate_size=config.intermediate_size,
+            max_position_embeddings=config.max_position_embeddings,
+            type_vocab_size=config.type_vocab_size,
+            layer_norm_eps=config.layer_norm_eps,
+            hidden_dropout_prob=settings.dropout,
+            attention_probs_dropout_prob=settings.dropout,
+            pad_token_id=PAD,
+            id2label=dict(enumerate(names)),
+            label2id={name: label for label, name in enumerate(names)},
+        )
+    )
+    if not settings.from_scratch:
+        encoder = model.network.bert.state_dict()
+        # Sequence classification has a layer over [CLS], the pooler, that pretraining has not.
+        network.bert.load_state_dict({**network.bert.state_dict(), **encoder})
+    if settings.freeze_layers is not None:
+        frozen = [network.bert.embeddings, *network.bert.encoder.layer[: settings.freeze_layers]]
+        for part in frozen:
+            part.requires_grad_(False)
+    return network
+
+
+class Trainee:
+    """A network in training: of a fold, or the final one."""
+
+    def __init__(self, network: Classifier, examples: Examples, settings: Settings, device: torch.device) -> None:
+        """`examples`: those to learn from. The network moves to `device`."""
+        self.network = network.to(device)  # type: ignore[arg-type]
+        self._examples = examples
+        self._settings = settings
+        self._device = device
+        self._optimizer = torch.optim.AdamW(
+            [parameter for parameter in network.parameters() if parameter.requires_grad],
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+        )
+
+    def train(self, epoch: int, learning_rate: float, stream: int) -> float:
+        """Train for one epoch and return its mean loss, nats per labelled base or sequence.
+
+        stream: sets the order and the dropout of one network apart from those of others.
+        """
+        rng = np.random.default_rng((self._settings.seed, epoch, stream))
+        torch.manual_seed(int(rng.integers(2**63)))
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        order = rng.permutation(len(self._examples))
+        size = self._settings.batch_size
+        self.network.train()
+        losses = []
+        for first in tqdm(range(0, len(order), size), desc=f"epoch {epoch}", unit="step", disable=None, leave=False):
+            batch = self._examples.rows(order[first : first + size])
+            logits = _logits(self.network, batch, self._device)
+            labels = torch.from_numpy(batch.labels).to(self._device)
+            loss = functional.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED)
+            self._optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+            losses.append(loss.detach())
+        mean = float(torch.stack(losses).mean())
+        if not np.isfinite(mean):
+            raise SbertError(f"epoch {epoch}: the loss is not finite; try a lower --learning-rate than {learning_rate}")
+        return mean
+
+    def probabilities(self, examples: Examples) -> Floats32:
+        """Return the probability of class 1: (N, T) for each token, or (N,) for each sequence."""
+        self.network.eval()
+        parts = []
+        with torch.inference_mode():
+            for first in range(0, len(examples), _AT_ONCE):
+                batch = examples.rows(np.arange(first, min(first + _AT_ONCE, len(examples))))
+                parts.append(_logits(self.network, batch, self._device).softmax(-1)[..., 1].cpu())
+        return torch.cat(parts).numpy()
+
+    def save(self, folder: Path) -> None:
+        """Write the network as a model folder; raises OutputError where that fails."""
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        try:
+            folder.mkdir(parents=True)
+            self.network.save_pretrained(folder)
+            complete_model_folder(folder, self.network.config.max_position_embeddings - 2)
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot write the model: {error.strerror or error}") from error
+
+    def load(self, folder: Path) -> None:
+        """Take the weights that `save` wrote."""
+        self.network.load_state_dict(load_file(folder / "model.safetensors"))
+
+
+def _logits(network: Classifier, batch: Examples, device: torch.device) -> torch.Tensor:
+    """Logits (B, T, 2) or (B, 2)."""
+    logits: torch.Tensor = network(
+        input_ids=torch.from_numpy(batch.ids).to(device),
+        position_ids=torch.from_numpy(batch.positions)[None].to(device),
+    ).logits
+    return logits
+
+
+def begin_run(out: Path) -> None:
+    """Make the folder of a run; raises OutputError where something is there already."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        filled = any(out.iterdir())
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be the folder of a run: {error.strerror}") from error
+    if filled:
+        raise OutputError(f"{out}: holds files already; choose another folder")
+
+
+def cross_validate(
+    trainees: Sequence[Trainee],
+    figure: Callable[[int, Trainee], float],
+    settings: Settings,
+    out: Path,
+) -> list[Epoch]:
+    """Train all folds until the mean validation figure has not risen for `patience` epochs; return the epochs.
+
+    figure: of a fold's number and network, the validation figure. The models of the best epoch so far are in
+    out/folds, a folder for each, and the lines of out/epochs.jsonl are the epochs; at the end the trainees have the
+    weights of the best epoch.
+    """
+    learning_rate = settings.learning_rate
+    epochs: list[Epoch] = []
+    best = stalled = 0
+    for number in range(1, settings.max_epochs + 1):
+        losses = [trainee.train(number, learning_rate, fold) for fold, trainee in enumerate(trainees)]
+        values = [figure(fold, trainee) for fold, trainee in enumerate(trainees)]
+        epochs.append(Epoch(number, learning_rate, tuple(losses), tuple(values)))
+        _report(epochs[-1], out)
+        if not best or epochs[-1].mean > epochs[best - 1].mean:
+            best, stalled = number, 0
+            _save_folds(trainees, out)
+        else:
+            stalled += 1
+        if number - best >= settings.patience:
+            break
+        if stalled >= settings.stalled_epochs:
+            learning_rate, stalled = max(learning_rate / 2, LOWEST_LEARNING_RATE), 0
+    for fold, trainee in enumerate(trainees):
+        trainee.load(fold_folder(out, fold))
+    return epochs
+
+
+def best_epoch(epochs: Sequence[Epoch]) -> int:
+    """Return the number of the epoch with the best mean validation figure, the first of them."""
+    return max(epochs, key=lambda epoch: epoch.mean).epoch
+
+
+def fold_folder(out: Path, fold: int) -> Path:
+    """Return the folder of a fold's model, which was tested on that fold."""
+    return out / FOLDS / f"{fold:02d}"
+
+
+def _save_folds(trainees: Sequence[Trainee], out: Path) -> None:
+    new = out / ".new"
+    shutil.rmtree(new, ignore_errors=True)
+    for fold, trainee in enumerate(trainees):
+        trainee.save(fold_folder(new, fold))
+    put_in_place(new / FOLDS, out / FOLDS)
+    new.rmdir()
+
+
+def _report(epoch: Epoch, out: Path) -> None:
+    with (out / EPOCHS).open("a") as file:
+        file.write(json.dumps({**asdict(epoch), "mean_validation": epoch.mean}) + "\n")
+    _LOG.info(
+        "epoch %d: loss %.4f, mean validation %.4f, learning rate %.2g",
+        epoch.epoch,
+        sum(epoch.losses) / len(epoch.losses),
+        epoch.mean,
+        epoch.learning_rate,
+    )

@@ -1,0 +1,32 @@
+"""Text files of examples, plain or gzip, line by line."""
+
+import gzip
+import zlib
+from pathlib import Path
+
+from sbert_model.errors import InputError
+
+
+def read_lines(path: Path) -> list[tuple[str, str]]:
+    """Return each line that is neither empty nor a `#` comment, with its place (file:number) for messages.
+
+    Raises InputError for a file that cannot be read, is no text or has no lines.
+    """
+    try:
+        with path.open("rb") as handle:
+            compressed = handle.read(2) == b"\x1f\x8b"
+        text = (gzip.decompress(path.read_bytes()) if compressed else path.read_bytes()).decode("utf-8")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{path}: gzip file broken or cut short ({error})") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: no text file") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    lines = [
+        (f"{path}:{number}", line)
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip() and not line.startswith("#")
+    ]
+    if not lines:
+        raise InputError(f"{path}: holds no lines")
+    return lines
