@@ -17,9 +17,9 @@ from sbert_model.branchpoint import BRANCHPOINT, WINDOW, window_around
 from sbert_model.contigs import ContigNames
 from sbert_model.errors import InputError
 from sbert_model.fasta import fetch, open_fasta
-from sbert_model.tokenizer import UNK, Ids, N, encode, reverse_complement
+from sbert_model.tokenizer import Ids, N, encode, reverse_complement
 from sbert_train.masking import IGNORED
-from sbert_train.text_tables import read_lines
+from sbert_train.text_tables import cut, read_lines, read_sequence
 
 COLUMNS = ("chrom", "start0", "end", "strand", "labels", "up_len", "down_len", "sequence")
 LABELS = (0, BRANCHPOINT, IGNORED)
@@ -113,16 +113,14 @@ def _read_table(lines: list[tuple[str, str]]) -> list[Window | str]:
         row = dict(zip(header, cells, strict=True))
         region = _region(place, row["chrom"], row["start0"], row["end"], row["strand"], row["labels"])
         first, beyond = (_number(place, name, row[name]) for name in ("up_len", "down_len"))
-        ids = encode(row["sequence"])
-        if (ids == UNK).any():
-            raise InputError(f"{place}: the sequence holds {row['sequence'][int((ids == UNK).argmax())]!r}, no base")
+        ids = read_sequence(place, row["sequence"])
         last = len(ids) - beyond
         if last - first != len(region.labels) or first < 0 or beyond < 0:
             raise InputError(
                 f"{place}: {len(region.labels)} labels, but up_len {first} and down_len {beyond} leave "
                 f"{last - first} of the sequence's {len(ids)} bases"
             )
-        found.append(_window(region, _cut(ids, *window_around(first, last))))
+        found.append(_window(region, cut(ids, *window_around(first, last))))
     return found
 
 
@@ -183,13 +181,5 @@ def _window(region: Region, ids: Ids) -> Window | str:
 def _fetch(fasta: pysam.FastaFile, path: Path, contig: str, region: Region) -> Ids:
     start, end = window_around(region.start, region.end, region.strand)
     first, last = max(start, 0), min(end, fasta.get_reference_length(contig))
-    ids = _cut(encode(fetch(fasta, path, contig, first, last)), start - first, end - first)
+    ids = cut(encode(fetch(fasta, path, contig, first, last)), start - first, end - first)
     return reverse_complement(ids) if region.strand == "-" else ids
-
-
-def _cut(ids: Ids, start: int, end: int) -> Ids:
-    """Return [start, end) of ids, with N where it reaches beyond them."""
-    window = np.full(end - start, N, dtype=np.uint8)
-    first, last = max(start, 0), min(end, len(ids))
-    window[first - start : last - start] = ids[first:last]
-    return window

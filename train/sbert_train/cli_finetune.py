@@ -17,7 +17,7 @@ COUNT = click.IntRange(min=1)
 ABOVE_ZERO = click.FloatRange(min=0, min_open=True)
 
 
-def _training_options(batch_size: int) -> Callable[[Command], Command]:
+def _training_options(batch_size: int, stalled_epochs: int) -> Callable[[Command], Command]:
     """Options of every fine-tuning, which become Settings; the defaults are the published values."""
     options = [
         click.option("--folds", type=click.IntRange(min=3), default=10, show_default=True, help="Folds."),
@@ -49,7 +49,7 @@ def _training_options(batch_size: int) -> Callable[[Command], Command]:
         click.option(
             "--stalled-epochs",
             type=COUNT,
-            default=2,
+            default=stalled_epochs,
             show_default=True,
             help="Halve the learning rate after so many epochs without a better one.",
         ),
@@ -112,7 +112,7 @@ def _need_packages() -> None:
     metavar="NT",
     help="While training read only so many nt around the region, at their places in the 510; saves time.",
 )
-@_training_options(batch_size=8)
+@_training_options(batch_size=8, stalled_epochs=2)
 def branchpoint(
     model: str,
     data: Path,
@@ -162,4 +162,66 @@ def branchpoint(
     result = train_branchpoint(checkpoint, windows, protocol, chosen, out, select_device(device))
     provenance = {"model": checkpoint.name, "model_sha256": checkpoint.sha256, "settings": asdict(chosen)}
     write_report(out, result, windows.windows, provenance)
+    click.echo(summary(result.scores))
+
+
+@click.command("splice-site")
+@click.argument("model")
+@click.argument("data")
+@_OUT
+@click.option(
+    "--site", type=click.Choice(["donor", "acceptor"]), required=True, help="Which rows of a table with a column site."
+)
+@click.option("--test", "tests", multiple=True, metavar="FILE", help="Independent test set; may be given again.")
+@click.option("--length", type=COUNT, default=400, show_default=True, metavar="NT", help="Nucleotides around a site.")
+@click.option("--sequences", type=COUNT, metavar="N", help="Take N of DATA's sequences by chance; default: all.")
+@_training_options(batch_size=16, stalled_epochs=10)
+def splice_site(
+    model: str,
+    data: str,
+    out: Path,
+    site: str,
+    tests: tuple[str, ...],
+    length: int,
+    sequences: int | None,
+    folds: int,
+    threads: int | None,
+    device: str,
+    **settings: Any,
+) -> None:
+    """Fine-tune a model to tell true from false splice sites, in cross-validation beside a position weight matrix.
+
+    MODEL is the folder or the name of a masked language model. DATA and --test are tables with the columns sequence and
+    label (and site and split, of which DATA takes train and --test takes test), or two of Spliceator's files:
+    POSITIVES,NEGATIVES. RUN gets the models of the folds (folds/), predictions.tsv.gz, metrics.json and epochs.jsonl.
+    """
+    _need_packages()
+    from sbert_model.checkpoint import load_masked_lm
+    from sbert_model.device import select_device, use_cpu_threads
+    from sbert_model.registry import resolve
+    from sbert_train.finetune import Settings
+    from sbert_train.splice_site import train_splice_site
+    from sbert_train.splice_site_data import read_splice_sites
+    from sbert_train.splice_site_report import summary, write_report
+
+    chosen = Settings(**settings)
+    use_cpu_threads(threads)
+    training = read_splice_sites(data, site, "train", length)
+    if sequences is not None:
+        training = training.some(sequences, chosen.seed)
+    independent = [read_splice_sites(test, site, "test", length) for test in tests]
+    checkpoint = load_masked_lm(resolve(model))
+    result = train_splice_site(checkpoint, training, independent, folds, chosen, out, select_device(device))
+    write_report(
+        out,
+        result,
+        {
+            "model": checkpoint.name,
+            "model_sha256": checkpoint.sha256,
+            "site": site,
+            "length": length,
+            "folds": folds,
+            "settings": asdict(chosen),
+        },
+    )
     click.echo(summary(result.scores))

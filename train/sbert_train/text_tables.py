@@ -1,10 +1,13 @@
-"""Text files of examples, plain or gzip, line by line."""
+"""Text files of examples, plain or gzip: their lines, and the sequences in them."""
 
 import gzip
 import zlib
 from pathlib import Path
 
+import numpy as np
+
 from sbert_model.errors import InputError
+from sbert_model.tokenizer import UNK, Ids, N, encode
 
 
 def read_lines(path: Path) -> list[tuple[str, str]]:
@@ -30,3 +33,19 @@ def read_lines(path: Path) -> list[tuple[str, str]]:
     if not lines:
         raise InputError(f"{path}: holds no lines")
     return lines
+
+
+def read_sequence(place: str, text: str) -> Ids:
+    """Return the ids of a sequence; raises InputError for a letter that is none of a base."""
+    ids = encode(text)
+    if (ids == UNK).any():
+        raise InputError(f"{place}: the sequence holds {text[int((ids == UNK).argmax())]!r}, no base")
+    return ids
+
+
+def cut(ids: Ids, start: int, end: int) -> Ids:
+    """Return [start, end) of ids, with N where it reaches beyond them."""
+    window = np.full(end - start, N, dtype=np.uint8)
+    first, last = max(start, 0), min(end, len(ids))
+    window[first - start : last - start] = ids[first:last]
+    return window
