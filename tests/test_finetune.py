@@ -12,16 +12,15 @@ from sbert_model.errors import InputError, OutputError
 from sbert_model.network import MaskedLM
 from sbert_model.predict import Predictor
 from sbert_model.tokenizer import Ids
+from sbert_train.examples import Examples, make_examples
 from sbert_train.finetune import (
     Classifier,
-    Examples,
     Settings,
     Trainee,
     begin_run,
     best_epoch,
     cross_validate,
     fold_folder,
-    make_examples,
     make_network,
 )
 from tests.models import write_random_masked_lm

@@ -22,15 +22,14 @@ from sbert_train.branchpoint_baselines import BOTH, MOTIF, POSITION, Baselines
 from sbert_train.branchpoint_data import BranchpointData, Window, share_of_a
 from sbert_train.classification_metrics import average_precision, average_precision_interval
 from sbert_train.cross_validation import Split, balanced_folds, check_folds, loci, splits
+from sbert_train.examples import Examples, make_examples
 from sbert_train.finetune import (
     Epoch,
-    Examples,
     Settings,
     Trainee,
     begin_run,
     best_epoch,
     cross_validate,
-    make_examples,
     make_network,
 )
 from sbert_train.masking import IGNORED

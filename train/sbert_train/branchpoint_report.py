@@ -1,7 +1,5 @@
 """What a branchpoint run writes beside its models: all out-of-fold predictions, metrics, precision-recall curves."""
 
-import gzip
-import io
 import json
 import math
 import tempfile
@@ -16,6 +14,7 @@ from sbert_train.branchpoint_data import Window
 from sbert_train.classification_metrics import Ranking
 from sbert_train.finetune import best_epoch
 from sbert_train.masking import IGNORED
+from sbert_train.text_tables import write_gzip
 
 PREDICTIONS = "predictions.tsv.gz"
 METRICS = "metrics.json"
@@ -33,11 +32,7 @@ def write_report(out: Path, result: Result, windows: Sequence[Window], provenanc
     try:
         with tempfile.TemporaryDirectory(prefix=".sbert-vcf-", dir=out) as temporary:
             new = Path(temporary)
-            with (new / PREDICTIONS).open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed:
-                text = io.TextIOWrapper(packed, encoding="utf-8")
-                text.writelines(_lines(result.bases, windows))
-                text.flush()
-                text.detach()
+            write_gzip(new / PREDICTIONS, _lines(result.bases, windows))
             (new / METRICS).write_text(json.dumps(_metrics(result, provenance), indent=1) + "\n", encoding="utf-8")
             _draw(new / FIGURE, result)
             for name in FILES:
@@ -103,7 +98,7 @@ def _draw(path: Path, result: Result) -> None:
         axis.step(
             recall,
             precision,
-            where="post",
+            where="pre",
             color=colour,
             linewidth=2 if score.model == NETWORK else 1.2,
             label=f"{score.model}: {value.value:.3f} [{value.low:.3f}, {value.high:.3f}]",

@@ -24,7 +24,8 @@ from transformers.utils import logging as transformers_logging
 from sbert_model.checkpoint import Checkpoint
 from sbert_model.errors import InputError, OutputError, SbertError
 from sbert_model.network import MaskedLM
-from sbert_model.tokenizer import PAD, VOCAB, Ids, with_specials
+from sbert_model.tokenizer import PAD, VOCAB
+from sbert_train.examples import Examples
 from sbert_train.export import complete_model_folder
 from sbert_train.masking import IGNORED
 from sbert_train.run_folder import put_in_place
@@ -59,38 +60,6 @@ class Settings:
     freeze_layers: int | None = None
     from_scratch: bool = False
     seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Examples:
-    """Sequences with labels.
-
-    ids: (N, T) with [CLS] and [SEP]. positions: (T,) the position embeddings that they get.
-    labels: (N, T) for each token, IGNORED where it does not count, or (N,) for each sequence.
-    """
-
-    ids: npt.NDArray[np.int64]
-    positions: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def rows(self, numbers: npt.NDArray[np.int64]) -> "Examples":
-        """Return some of the sequences."""
-        return Examples(self.ids[numbers], self.positions, self.labels[numbers])
-
-    def columns(self, kept: npt.NDArray[np.int64]) -> "Examples":
-        """Return some of the tokens of each sequence, at the positions that they have in the whole; labels (N, T)."""
-        return Examples(self.ids[:, kept], self.positions[kept], self.labels[:, kept])
-
-
-def make_examples(sequences: Sequence[Ids], labels: npt.NDArray[np.int64]) -> Examples:
-    """Return sequences of one length with labels for each sequence (N,) or each of their bases (N, L)."""
-    ids = with_specials(np.stack(list(sequences)))  # (N, T)
-    if labels.ndim == 2:
-        labels = np.pad(labels, ((0, 0), (1, 1)), constant_values=IGNORED)  # (N, T)
-    return Examples(ids, np.arange(ids.shape[1]), labels)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,13 @@ from sbert_model.network import MaskedLM
 from sbert_model.tokenizer import Ids, N
 from sbert_train.classification_metrics import Calls, Ranking, average_precision_interval, calls
 from sbert_train.cross_validation import balanced_folds, check_folds, splits
+from sbert_train.examples import make_examples
 from sbert_train.finetune import (
     Epoch,
     Settings,
     Trainee,
     begin_run,
     cross_validate,
-    make_examples,
     make_network,
 )
 from sbert_train.mlm_metrics import Estimate

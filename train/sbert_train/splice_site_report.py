@@ -1,7 +1,5 @@
 """What a splice-site run writes beside its models: predictions, metrics, a short table."""
 
-import gzip
-import io
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +9,7 @@ from pathlib import Path
 from sbert_model.errors import OutputError
 from sbert_train.finetune import best_epoch
 from sbert_train.splice_site import MODELS, Predictions, Result, Score
+from sbert_train.text_tables import write_gzip
 
 PREDICTIONS = "predictions.tsv.gz"
 METRICS = "metrics.json"
@@ -30,11 +29,7 @@ def write_report(out: Path, result: Result, provenance: Mapping[str, object]) ->
     try:
         with tempfile.TemporaryDirectory(prefix=".sbert-vcf-", dir=out) as temporary:
             new = Path(temporary)
-            with (new / PREDICTIONS).open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed:
-                text = io.TextIOWrapper(packed, encoding="utf-8")
-                text.writelines(_lines(result.predictions))
-                text.flush()
-                text.detach()
+            write_gzip(new / PREDICTIONS, _lines(result.predictions))
             (new / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
             for name in (PREDICTIONS, METRICS):
                 (new / name).replace(out / name)

@@ -1,7 +1,8 @@
-"""Text files of examples, plain or gzip: their lines, and the sequences in them."""
+"""Text files of examples and results, plain or gzip: their lines, and the sequences in them."""
 
 import gzip
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,13 @@ def read_lines(path: Path) -> list[tuple[str, str]]:
     if not lines:
         raise InputError(f"{path}: holds no lines")
     return lines
+
+
+def write_gzip(path: Path, lines: Iterable[str]) -> None:
+    """Write lines as gzip; the same lines give the same bytes."""
+    with path.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed:
+        for line in lines:
+            packed.write(line.encode())
 
 
 def read_sequence(place: str, text: str) -> Ids:
