@@ -34,11 +34,11 @@ def test_curve_matches_the_definition_at_every_threshold() -> None:
 
 def test_resamples_equal_repeating_the_examples() -> None:
     rng = np.random.default_rng(2)
-    truth, scores = rng.random(40) < 0.5, rng.integers(0, 9, 40) / 9
-    times = rng.integers(0, 4, (3, 40)).astype(float)
-    found = Ranking(truth, scores).average_precision(times)
-    for row, value in zip(times.astype(int), found, strict=True):
-        assert value == pytest.approx(average_precision(truth.repeat(row), scores.repeat(row)))
+    truth, scores, units = rng.random(40) < 0.5, rng.integers(0, 9, 40) / 9, rng.integers(0, 12, 40)
+    times = rng.integers(0, 4, (3, 12))
+    found = Ranking(truth, scores).average_precision(units, times)
+    for row, value in zip(times, found, strict=True):
+        assert value == pytest.approx(average_precision(truth.repeat(row[units]), scores.repeat(row[units])))
 
 
 def test_interval_holds_the_value_and_narrows_with_more_windows() -> None:

@@ -33,39 +33,41 @@ class Ranking:
 
     def __init__(self, truth: Bools, scores: npt.NDArray[np.floating]) -> None:
         self._order = np.argsort(-scores, kind="stable")  # (N,)
-        self._truth = truth[self._order].astype(np.float64)  # (N,)
-        ranked = scores[self._order]
-        self._steps = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)  # (S,) the last of each score
+        self._truth = truth[self._order]  # (N,)
+        self._ends = np.append(np.flatnonzero(np.diff(scores[self._order])), len(scores) - 1)  # (S,) of the steps
+        self._positives = np.cumsum(self._truth)[self._ends].astype(np.float64)  # (S,) up to each step
+        self._negatives = self._ends + 1 - self._positives  # (S,)
 
     def curve(self) -> tuple[Floats, Floats]:
         """Return recall and precision (S,) after each step."""
-        true, false = self._counts(np.ones((1, len(self._order))))
-        return true[0] / true[0, -1], true[0] / (true[0] + false[0])
-
-    def average_precision(self, times: npt.NDArray[np.floating] | None = None) -> Floats:
-        """Return average precision, the sum of precision times gained recall, (R,) of examples taken `times` (R, N)."""
-        true, false = self._counts(np.ones((1, len(self._order))) if times is None else times)
-        gained = np.diff(true, axis=1, prepend=0)  # (R, S)
-        total: Floats = (gained * true / np.maximum(true + false, 1)).sum(axis=1)
-        return total / np.maximum(true[:, -1], 1)
+        return self._positives / self._positives[-1], self._positives / (self._ends + 1)
 
     def auroc(self) -> float:
         """Return the probability that a positive scores above a negative, equal scores counting half."""
-        true, false = self._counts(np.ones((1, len(self._order))))
-        before = np.concatenate([[0.0], true[0, :-1]])  # (S,)
-        area = (np.diff(false[0], prepend=0) * (true[0] + before) / 2).sum()
-        return float(area / (true[0, -1] * false[0, -1]))
+        before = np.concatenate([[0.0], self._positives[:-1]])  # (S,)
+        area = (np.diff(self._negatives, prepend=0) * (self._positives + before) / 2).sum()
+        return float(area / (self._positives[-1] * self._negatives[-1]))
 
-    def _counts(self, times: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
-        """Positives and negatives (R, S) up to each step."""
-        ranked = times[:, self._order]  # (R, N)
-        true = np.cumsum(ranked * self._truth, axis=1)[:, self._steps]
-        return true, np.cumsum(ranked, axis=1)[:, self._steps] - true
+    def average_precision(self, units: Ints, times: Ints) -> Floats:
+        """Return average precision (R,), the sum of precision times gained recall, of R samples.
+
+        units: (N,) number of the unit of each example. times: (R, U) how often a sample holds each unit.
+        """
+        # Recall is gained only in steps with a positive: whatever lies between two of them is counted in one go.
+        gains = self._ends[np.diff(self._positives, prepend=0) > 0]  # (G,)
+        starts = np.concatenate([[0], gains[:-1] + 1])
+        taken = times[:, units[self._order[: gains[-1] + 1]]]  # (R, <= N)
+        found = np.add.reduceat(taken * self._truth[: gains[-1] + 1], starts, axis=1)  # (R, G) positives
+        positives = np.cumsum(found, axis=1)
+        examples = np.cumsum(np.add.reduceat(taken, starts, axis=1), axis=1)
+        precision = positives / np.maximum(examples, 1)
+        total: Floats = (found * precision).sum(axis=1) / np.maximum(positives[:, -1], 1)
+        return total
 
 
 def average_precision(truth: Bools, scores: npt.NDArray[np.floating]) -> float:
     """Return the average precision of N examples."""
-    return float(Ranking(truth, scores).average_precision()[0])
+    return float(Ranking(truth, scores).average_precision(np.zeros(len(truth), dtype=int), np.ones((1, 1), int))[0])
 
 
 def average_precision_interval(
@@ -74,17 +76,17 @@ def average_precision_interval(
     """Return average precision with its 95 % percentile bootstrap interval, resampling whole units (N,), as windows."""
     ranking = Ranking(truth, scores)
     names, unit = np.unique(units, return_inverse=True)
-    draws = [ranking.average_precision(times[:, unit]) for times in _draws(len(names), resamples, seed)]
+    draws = [ranking.average_precision(unit, times) for times in _draws(len(names), resamples, seed)]
     low, high = np.quantile(np.concatenate(draws), (0.025, 0.975)).tolist()
-    return Estimate(float(ranking.average_precision()[0]), low, high)
+    return Estimate(average_precision(truth, scores), low, high)
 
 
-def _draws(units: int, resamples: int, seed: int) -> Iterator[Floats]:
+def _draws(units: int, resamples: int, seed: int) -> Iterator[Ints]:
     """How often each unit is drawn: (R, U), some resamples at a time; the same for every model."""
     rng = np.random.default_rng(seed)
     for first in range(0, resamples, _DRAWS_AT_ONCE):
         rows = min(_DRAWS_AT_ONCE, resamples - first)
-        yield rng.multinomial(units, np.full(units, 1 / units), size=rows).astype(np.float64)
+        yield rng.multinomial(units, np.full(units, 1 / units), size=rows).astype(np.int32)
 
 
 def calls(truth: Bools, probabilities: npt.NDArray[np.floating]) -> Calls:
