@@ -261,9 +261,18 @@ def test_sites_are_there_where_the_table_has_them(
             upstream = {acceptor: (acceptor - int(pos)) * (1 if plus else -1) for acceptor in acceptors}
             reached = [str(acceptor) for acceptor, distance in upstream.items() if 15 <= distance <= 47]
             assert entry["BP_ACCEPTOR"] in (reached or [""]), line.after[:60]
-            near = any(min(abs(int(pos) - edge) for edge in exon) < 150 for exon in of_gene)
-            if near and len(of_gene) > 1:
-                assert entry["KL_DONOR"] or entry["KL_ACCEPTOR"], line.after[:60]
+            index = min(
+                range(len(of_gene)), key=lambda at: max(of_gene[at][0] - int(pos), int(pos) - of_gene[at][1], 0)
+            )
+            left, right = of_gene[index]
+            # Both ends border on introns but those of the gene; the window has 201 nt on either side.
+            for edge, borders, site in (
+                (left, index > 0, "KL_ACCEPTOR" if plus else "KL_DONOR"),
+                (right, index < len(of_gene) - 1, "KL_DONOR" if plus else "KL_ACCEPTOR"),
+            ):
+                distance = abs(int(pos) - edge)
+                if not borders or distance < 190 or distance > 210:
+                    assert bool(entry[site]) == (borders and distance < 200), line.after[:60]
 
 
 def test_counts_are_those_of_the_index(
