@@ -51,7 +51,8 @@ class Protocol:
 
     group_by: "chromosome" or "locus": windows that share a fold. locus_distance: nt between neighbours of a locus.
     train_windows: train on no more than so many windows of each fold's training set, for a learning curve.
-    train_context: nt around the region that are read in training, at their places in the whole; 510 when predicting.
+    train_context: nt around the region that are read in training and validation, at their places in the whole; 510 are
+    read when the test sets are predicted.
     final: train a model on all windows as well.
     """
 
@@ -115,17 +116,17 @@ def train_branchpoint(
     fold_of = _folds(windows, protocol)
     parts = [_fewer(part, protocol, settings.seed) for part in splits(fold_of, protocol.folds)]
     examples = _examples(windows)
-    context = _context(windows, protocol.train_context)
+    near = examples.columns(_context(windows, protocol.train_context))
     make_network(BertForTokenClassification, model, settings, CLASSES)  # what does not fit shows before anything else
     begin_run(out)
 
     def trainee(rows: npt.NDArray[np.int64]) -> Trainee:
         network = make_network(BertForTokenClassification, model, settings, CLASSES)
-        return Trainee(network, examples.rows(rows).columns(context), settings, device)
+        return Trainee(network, near.rows(rows), settings, device)
 
     trainees = [trainee(part.training) for part in parts]
     epochs = cross_validate(
-        trainees, lambda fold, fitted: _figure(fitted, examples.rows(parts[fold].validation)), settings, out
+        trainees, lambda fold, fitted: _figure(fitted, near.rows(parts[fold].validation)), settings, out
     )
     bases = _out_of_fold(windows, examples, fold_of, parts, trainees)
     if protocol.final:

@@ -110,7 +110,7 @@ def _need_packages() -> None:
     default=510,
     show_default=True,
     metavar="NT",
-    help="While training read only so many nt around the region, at their places in the 510; saves time.",
+    help="In training and validation read only so many nt around the region, at their places in the 510; saves time.",
 )
 @_training_options(batch_size=8, stalled_epochs=2)
 def branchpoint(
