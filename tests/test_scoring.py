@@ -77,7 +77,7 @@ def test_divergence_keeps_leading_axes() -> None:
     )
 
 
-@given(st.lists(st.floats(-8, 8), min_size=8, max_size=8))
+@given(st.lists(st.floats(-8, 8, allow_subnormal=False), min_size=8, max_size=8))
 def test_divergence_is_not_negative_where_nothing_is_clipped(logits: list[float]) -> None:
     rows = np.array(logits).reshape(2, 4)
     rows = rows - np.log(np.exp(rows).sum(-1, keepdims=True))
