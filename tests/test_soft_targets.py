@@ -121,7 +121,7 @@ def test_batches_carry_the_targets_of_their_nucleotides(folder: Path) -> None:
 
 def _certain_at(places: list[tuple[int, int, int]], lengths: list[int]) -> SoftTargets:
     """Targets that are certain in the given stretches (piece, start, end) and uniform elsewhere."""
-    offsets = np.cumsum(lengths) - lengths
+    offsets: np.ndarray = np.cumsum(lengths) - np.array(lengths)
     table = np.full((sum(lengths), 4), 64, dtype=np.uint8)
     for number, start, end in places:
         table[offsets[number] + start : offsets[number] + end] = (255, 0, 0, 0)
