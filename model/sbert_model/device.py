@@ -73,7 +73,7 @@ def use_cpu_threads(threads: int | None = None) -> int:
     """Let PyTorch use this many CPU threads, by default all that the process may use; the number comes back.
 
     Numbers under 1.2e-38 count as 0 from then on: trained attention is full of them, and a CPU takes up to three times
-    as long for a window of 1,024 nt with them.
+    as long to train on a window of 1,024 nt with them.
     """
     threads = threads or available_cores()
     torch.set_flush_denormal(True)  # before the worker threads start: they inherit it
