@@ -16,7 +16,7 @@ from sbert_train.masking import IGNORED
 from sbert_train.pretrain import pretrain
 from sbert_train.soft_targets import STRETCH, TABLE, SoftTargets, open_soft_targets
 from sbert_train.species_table import Genome
-from sbert_train.trainer import masked_lm_loss, soft_loss
+from sbert_train.trainer import SoftWeights, masked_lm_loss, soft_loss
 from tests.memory_corpus import MemoryPieces, piece
 from tests.tiny_corpus import write_tiny_corpus
 from tests.tiny_pretraining import losses, tiny_config
@@ -99,11 +99,29 @@ def test_soft_loss_is_a_mixture() -> None:
     certain[0, 1, 0] = certain[1, 3, 3] = 1
     batch = {"labels": labels, "soft_labels": certain}
     hard = masked_lm_loss(logits, batch, 2)
-    torch.testing.assert_close(soft_loss(logits, batch, 0.7, 2), hard)  # soft targets that are the true bases
+    torch.testing.assert_close(
+        soft_loss(logits, batch, SoftWeights(0.7, 0, 0.2), 2), hard
+    )  # soft targets that are the true bases
     uniform = {"labels": labels, "soft_labels": torch.full((2, 5, 4), 0.25)}
     expected = -logits.log_softmax(-1)[labels != IGNORED][:, 6:10].mean()
-    torch.testing.assert_close(soft_loss(logits, uniform, 1.0, 2), expected)
-    torch.testing.assert_close(soft_loss(logits, uniform, 0.25, 2), 0.25 * expected + 0.75 * hard)
+    torch.testing.assert_close(soft_loss(logits, uniform, SoftWeights(1.0, 0, 0.2), 2), expected)
+    torch.testing.assert_close(soft_loss(logits, uniform, SoftWeights(0.25, 0, 0.2), 2), 0.25 * expected + 0.75 * hard)
+
+
+def test_soft_loss_of_bases_that_are_seen() -> None:
+    logits = torch.randn(2, 5, 10, generator=torch.Generator().manual_seed(0))
+    labels = torch.full((2, 5), IGNORED)
+    labels[0, 1], labels[1, 3] = 6, 9
+    soft = torch.full((2, 5, 4), 0.25)
+    soft[:, 0] = 0  # [CLS]
+    batch = {"labels": labels, "soft_labels": soft}
+    losses = -logits.log_softmax(-1)[..., 6:10].mean(-1)  # (2, 5)
+    seen = losses[:, 1:][labels[:, 1:] == IGNORED]  # (6,)
+    # 2 of 8 nucleotides are masked, as the mask rate has it, so 6 are seen.
+    found = soft_loss(logits, batch, SoftWeights(1.0, 0.5, 0.25), 2) - soft_loss(
+        logits, batch, SoftWeights(1.0, 0, 0.25), 2
+    )
+    torch.testing.assert_close(found, 0.5 * seen.mean())
 
 
 def test_batches_carry_the_targets_of_their_nucleotides(folder: Path) -> None:

@@ -69,6 +69,9 @@ class Config:
     soft_share: float = _value(
         0.8, "Share of the soft targets in the loss; the true bases have the rest.", least=0, most=1
     )
+    soft_visible: float = _value(
+        0.0, "Weight of the soft targets at bases that are not masked, relative to 1 at those that are.", least=0
+    )
     soft_focus: float = _value(
         0.0, "Share of the crops that are drawn where soft targets are certain: at repeats.", least=0, most=1
     )
@@ -124,8 +127,11 @@ class Config:
         for name in ("evaluation_steps", "checkpoint_steps"):
             if getattr(self, name) % self.log_steps:
                 raise InputError(f"{name} {getattr(self, name)} is no multiple of log_steps {self.log_steps}")
-        if self.soft_focus and self.soft_targets is None:
-            raise InputError("soft_focus goes with soft_targets: give the folder")
+        for name in ("soft_focus", "soft_visible"):
+            if getattr(self, name) and self.soft_targets is None:
+                raise InputError(f"{name} goes with soft_targets: give the folder")
+        if self.soft_visible and self.mask_rate == 1:
+            raise InputError("soft_visible needs bases that are not masked: lower mask_rate")
         if self.schedule == "plateau" and self.warmup_steps:
             raise InputError(f"warmup_steps {self.warmup_steps} goes with schedule cosine, not plateau")
 

@@ -22,7 +22,7 @@ from sbert_train.offset_heads import initialise_offset_heads
 from sbert_train.run_folder import Progress, RunFolder
 from sbert_train.schedule import Budget, make_scheduler
 from sbert_train.soft_targets import open_soft_targets
-from sbert_train.trainer import Conductor, Pretrainer
+from sbert_train.trainer import Conductor, Pretrainer, SoftWeights
 
 UNLIMITED_STEPS = 10**9
 VALIDATION_SEED = 2024  # not the run's own: all runs on a corpus are compared on the same bases
@@ -73,7 +73,7 @@ def pretrain(corpus: Corpus, config: Config, out: Path, init_from: Path | None =
         batches,
         run,
         done.step,
-        config.soft_share,
+        SoftWeights(config.soft_share, config.soft_visible, config.mask_rate),
         args=arguments,
         eval_dataset=validation,
         data_collator=_only,

@@ -26,6 +26,15 @@ from sbert_train.run_folder import PROGRESS, Progress, RunFolder, put_in_place
 from sbert_train.schedule import Budget
 
 
+@dataclass(frozen=True, slots=True)
+class SoftWeights:
+    """What soft targets count for: their `share` at masked bases, and the weight of the `visible` bases' mean."""
+
+    share: float
+    visible: float
+    mask_rate: float
+
+
 def masked_lm_loss(logits: Tensor, batch: Batch, masked_bases: Tensor | int) -> Tensor:
     """Return the cross-entropy (nats) of the masked bases of a part of a batch, divided by those of the whole batch.
 
@@ -37,13 +46,22 @@ def masked_lm_loss(logits: Tensor, batch: Batch, masked_bases: Tensor | int) -> 
     return losses / masked_bases
 
 
-def soft_loss(logits: Tensor, batch: Batch, share: float, masked_bases: Tensor | int) -> Tensor:
-    """Return the same with targets of which `share` are the soft ones and the rest the true bases."""
+def soft_loss(logits: Tensor, batch: Batch, weights: SoftWeights, masked_bases: Tensor | int) -> Tensor:
+    """Return the same with soft targets in it.
+
+    Of the targets at masked bases `weights.share` are the soft ones and the rest the true bases. Where
+    `weights.visible` is not 0, the mean cross-entropy with the soft targets of all other bases is added, that many
+    times: how many those are is taken from the share that is masked, so that parts add up here, too.
+    """
     hard = masked_lm_loss(logits, batch, masked_bases)
+    log_probs = logits.float().log_softmax(-1)[..., min(NUCLEOTIDES) : max(NUCLEOTIDES) + 1]  # (B, T, 4)
+    losses = -(batch["soft_labels"] * log_probs).sum(-1)  # (B, T), 0 at special tokens
     masked = batch["labels"] != IGNORED  # (B, T)
-    log_probs = logits[masked].float().log_softmax(-1)[:, min(NUCLEOTIDES) : max(NUCLEOTIDES) + 1]  # (M, 4)
-    soft = -(batch["soft_labels"][masked] * log_probs).sum() / masked_bases
-    return share * soft + (1 - share) * hard
+    loss = weights.share * losses[masked].sum() / masked_bases + (1 - weights.share) * hard
+    if not weights.visible:
+        return loss
+    visible_bases = masked_bases * (1 / weights.mask_rate - 1)
+    return loss + weights.visible * losses[~masked].sum() / visible_bases
 
 
 def network_inputs(batch: Batch) -> Batch:
@@ -60,7 +78,7 @@ class Pretrainer(Trainer):
         batches: CropBatches,
         run: RunFolder,
         first: int,
-        soft_share: float,
+        soft: SoftWeights,
         **options: Any,
     ) -> None:
         super().__init__(model=network, train_dataset=batches, **options)
@@ -69,7 +87,7 @@ class Pretrainer(Trainer):
         self.network = network
         self.batches = batches
         self.run = run
-        self.soft_share = soft_share
+        self.soft = soft
         self._finite = first  # steps whose loss is known to be finite
         self._losses: list[Tensor] = []  # of the steps since then
 
@@ -84,7 +102,7 @@ class Pretrainer(Trainer):
         outputs = model(**network_inputs(inputs))
         assert num_items_in_batch is not None
         if "soft_labels" in inputs:
-            loss = soft_loss(outputs.logits, inputs, self.soft_share, num_items_in_batch)
+            loss = soft_loss(outputs.logits, inputs, self.soft, num_items_in_batch)
         else:
             loss = masked_lm_loss(outputs.logits, inputs, num_items_in_batch)
         loss = loss * self.args.world_size
