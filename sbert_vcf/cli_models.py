@@ -7,7 +7,11 @@ import click
 
 from sbert_model import registry
 from sbert_model.description import describe, sha256_of
+from sbert_model.errors import ModelError
 from sbert_vcf import settings
+
+_MASKED_LM = "BertForMaskedLM"
+_USE_IT_WITH = f"the default has to be a masked language model ({_MASKED_LM}); name it with --branchpoint-model instead"
 
 
 @click.group()
@@ -17,24 +21,26 @@ def models() -> None:
 
 @models.command("list")
 def list_models() -> None:
-    """List the models; * marks the one that is used without -m."""
+    """List the models; * marks those that are used without -m and --branchpoint-model."""
     default = settings.load().model or registry.DEFAULT
     names = [*registry.MODELS, *([] if default in registry.MODELS else [default])]
-    rows = [("", "NAME", "INSTALLED", "SIZE", "WINDOW", "WHERE")]
-    rows += [("*" if name == default else "", *_row(name)) for name in names]
+    used = (default, registry.default_branchpoint())
+    rows = [("", "NAME", "KIND", "INSTALLED", "SIZE", "WINDOW", "WHERE")]
+    rows += [("*" if name in used else "", *_row(name)) for name in names]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _row(name: str) -> tuple[str, str, str, str, str]:
+def _row(name: str) -> tuple[str, str, str, str, str, str]:
     model = registry.MODELS.get(name)
     folder = model.folder if model else Path(name).expanduser()
+    kind = model.kind if model else registry.Kind.MASKED_LM  # a folder that is listed is the user's default
     if not registry.is_complete(folder):
         where = f"sbert-vcf models fetch {name}" if model and model.published else str(folder)
-        return name, "no", "-", "-", where
+        return name, kind.value, "no", "-", "-", where
     shape = describe(folder)
-    return name, "yes", _megabytes(shape.weights_bytes), f"{shape.max_nucleotides} nt", str(folder)
+    return name, kind.value, "yes", _megabytes(shape.weights_bytes), f"{shape.max_nucleotides} nt", str(folder)
 
 
 @models.command()
@@ -44,7 +50,8 @@ def info(name: str) -> None:
     model = registry.MODELS.get(name)
     facts = [("name", name)]
     if model:
-        facts += [("summary", model.summary), ("source", model.source), ("licence", model.licence)]
+        facts += [("kind", model.kind.value), ("summary", model.summary)]
+        facts += [("source", model.source), ("licence", model.licence)]
     if model and model.published and not registry.is_complete(model.folder):
         facts.append(("folder", f"not fetched yet; run: sbert-vcf models fetch {name}"))
     else:
@@ -105,7 +112,12 @@ def use(name: str) -> None:
 
     NAME is one that `models list` shows, or a model folder.
     """
+    model = registry.MODELS.get(name)
+    if model is not None and model.kind is registry.Kind.BRANCHPOINT:
+        raise ModelError(f"model {name} finds branchpoints, {_USE_IT_WITH}")
     folder = registry.resolve(name)
+    if (architecture := describe(folder).architecture) != _MASKED_LM:
+        raise ModelError(f"{name}: the model is {architecture}, {_USE_IT_WITH}")
     chosen = name if name in registry.MODELS else str(folder.resolve())
     path = settings.save_model(chosen)
     click.echo(f"default model: {chosen} (written to {path})")

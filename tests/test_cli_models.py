@@ -11,12 +11,14 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 from click.testing import CliRunner, Result
 
 from sbert_model import registry
 from sbert_model.errors import ModelError, SbertError
 from sbert_vcf import settings
 from sbert_vcf.cli_models import models
+from tests.models import write_random_token_classifier
 
 CONFIG = json.dumps(
     {
@@ -76,11 +78,13 @@ def facts(*arguments: str | Path) -> dict[str, str]:
 
 
 def test_list_an_empty_installation(tmp_path: Path) -> None:
+    weights = tmp_path / "package" / "weights"
     assert [line.split() for line in output("list").splitlines()] == [
-        ["NAME", "INSTALLED", "SIZE", "WINDOW", "WHERE"],
-        ["*", "bundled", "no", "-", "-", str(tmp_path / "package" / "weights" / "bundled")],
+        ["NAME", "KIND", "INSTALLED", "SIZE", "WINDOW", "WHERE"],
+        ["*", "bundled", "masked", "LM", "no", "-", "-", str(weights / "bundled")],
+        ["bundled-branchpoint", "branchpoint", "no", "-", "-", str(weights / "bundled-branchpoint")],
         *(
-            [name, "no", "-", "-", "sbert-vcf", "models", "fetch", name]
+            [name, "masked", "LM", "no", "-", "-", "sbert-vcf", "models", "fetch", name]
             for name in ("splicebert", "splicebert-510", "splicebert-human")
         ),
     ]
@@ -90,23 +94,31 @@ def test_list_an_installed_default(cache: Path) -> None:
     folder = install(cache / "SpliceBERT.1024nt")
     settings.save_model("splicebert")
     lines = output("list").splitlines()
-    assert lines[2].split() == ["*", "splicebert", "yes", "1.3", "MB", "1024", "nt", str(folder)]
-    assert [line[0] for line in lines[1:]] == [" ", "*", " ", " "]
+    assert lines[3].split() == ["*", "splicebert", "masked", "LM", "yes", "1.3", "MB", "1024", "nt", str(folder)]
+    assert [line[0] for line in lines[1:]] == [" ", " ", "*", " ", " "]
     assert len({line.index(cell) for line, cell in zip(lines, ("WHERE", "/", "/"), strict=False)}) == 1
+
+
+def test_list_an_installed_branchpoint_model(tmp_path: Path) -> None:
+    folder = write_random_token_classifier(tmp_path / "package" / "weights" / "bundled-branchpoint", hidden=8, heads=1)
+    line = output("list").splitlines()[2].split()
+    assert line[:4] == ["*", "bundled-branchpoint", "branchpoint", "yes"]
+    assert line[-3:] == ["510", "nt", str(folder)]
 
 
 def test_list_a_default_that_is_a_folder(tmp_path: Path) -> None:
     folder = install(tmp_path / "mine")
     settings.save_model(str(folder))
     lines = output("list").splitlines()
-    assert lines[-1].split() == ["*", str(folder), "yes", "1.3", "MB", "1024", "nt", str(folder)]
-    assert [line[0] for line in lines[1:-1]] == [" "] * 4
+    assert lines[-1].split() == ["*", str(folder), "masked", "LM", "yes", "1.3", "MB", "1024", "nt", str(folder)]
+    assert [line[0] for line in lines[1:-1]] == [" "] * 5
 
 
 def test_info_of_an_installed_model(cache: Path) -> None:
     folder = install(cache / "SpliceBERT.1024nt")
     shown = facts("info", "splicebert")
     digest = hashlib.sha256(FILES["pytorch_model.bin"]).hexdigest()
+    assert shown["kind"] == "masked LM"
     assert shown["architecture"] == "BertForMaskedLM: 6 layers, 16 heads, hidden size 512"
     assert shown["parameters"] == "19,710,474"
     assert shown["window"] == "up to 1024 nt"
@@ -126,7 +138,7 @@ def test_info_of_weights_that_were_changed(cache: Path) -> None:
 def test_info_of_a_model_not_yet_fetched() -> None:
     shown = facts("info", "splicebert-human")
     assert shown["folder"] == "not fetched yet; run: sbert-vcf models fetch splicebert-human"
-    assert shown.keys() == {"name", "summary", "source", "licence", "folder"}
+    assert shown.keys() == {"name", "kind", "summary", "source", "licence", "folder"}
 
 
 def test_info_of_a_folder(tmp_path: Path) -> None:
@@ -134,6 +146,15 @@ def test_info_of_a_folder(tmp_path: Path) -> None:
     shown = facts("info", folder)
     assert shown["SHA-256"] == hashlib.sha256(FILES["pytorch_model.bin"]).hexdigest()
     assert "licence" not in shown
+
+
+def test_info_of_a_branchpoint_model(tmp_path: Path) -> None:
+    folder = write_random_token_classifier(tmp_path / "mine", hidden=8, heads=1, layers=1)
+    shown = facts("info", folder)
+    assert shown["architecture"] == "BertForTokenClassification: 1 layers, 1 heads, hidden size 8"
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    assert shown["parameters"] == f"{sum(tensor.numel() for tensor in tensors.values()):,}"
+    assert shown["window"] == "up to 510 nt"
 
 
 def test_info_of_nothing() -> None:
@@ -179,6 +200,14 @@ def test_use_a_folder_writes_its_absolute_path(tmp_path: Path, monkeypatch: pyte
 
 def test_use_refuses_what_does_not_resolve(tmp_path: Path) -> None:
     assert error("use", "splicebert") == "model splicebert is not fetched yet; run: sbert-vcf models fetch splicebert"
+    assert not (tmp_path / "config.ini").exists()
+
+
+def test_use_refuses_branchpoint_models(tmp_path: Path) -> None:
+    rest = "the default has to be a masked language model (BertForMaskedLM); name it with --branchpoint-model instead"
+    assert error("use", "bundled-branchpoint") == f"model bundled-branchpoint finds branchpoints, {rest}"
+    folder = write_random_token_classifier(tmp_path / "mine", hidden=8, heads=1, layers=1)
+    assert error("use", folder) == f"{folder}: the model is BertForTokenClassification, {rest}"
     assert not (tmp_path / "config.ini").exists()
 
 

@@ -35,10 +35,31 @@ def test_cache_is_the_users_without_the_variable(monkeypatch: pytest.MonkeyPatch
     assert registry.models_folder().parts[-2:] == ("sbert-vcf", "models")
 
 
-def test_bundled_model_is_part_of_the_package() -> None:
+@pytest.mark.parametrize("name", ["bundled", "bundled-branchpoint"])
+def test_bundled_models_are_part_of_the_package(name: str) -> None:
     package = Path(registry.__file__).parent
-    assert registry.MODELS["bundled"].folder == package / "weights" / "bundled"
-    assert not registry.MODELS["bundled"].published
+    assert registry.MODELS[name].folder == package / "weights" / name
+    assert not registry.MODELS[name].published
+
+
+def test_one_model_is_for_branchpoints() -> None:
+    kinds = {name: model.kind for name, model in registry.MODELS.items()}
+    assert [name for name, kind in kinds.items() if kind is registry.Kind.BRANCHPOINT] == ["bundled-branchpoint"]
+    assert kinds["bundled"] is registry.Kind.MASKED_LM
+
+
+def test_the_default_branchpoint_model_is_the_bundled_one_where_it_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sbert_model.registry.resources.files", lambda package: tmp_path)
+    folder = tmp_path / "weights" / "bundled-branchpoint"
+    assert registry.default_branchpoint() is None
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    assert registry.default_branchpoint() is None
+    (folder / "model.safetensors").touch()
+    assert registry.default_branchpoint() == "bundled-branchpoint"
+    assert registry.resolve("bundled-branchpoint") == folder
 
 
 def test_every_published_model_pins_the_digest_of_each_file() -> None:
@@ -89,7 +110,7 @@ def test_an_unknown_name_gets_the_nearest_names(cache: Path) -> None:
         registry.resolve("SpliceBERT")
     assert "\n" not in str(raised.value)
     with pytest.raises(
-        ModelError, match=r"'xyz': the models are bundled, splicebert, splicebert-510, splicebert-human$"
+        ModelError, match=r"'xyz': the models are bundled, bundled-branchpoint, splicebert, .*, splicebert-human$"
     ):
         registry.resolve("xyz")
 
@@ -125,6 +146,10 @@ def test_a_package_without_weights_says_what_to_do(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("sbert_model.registry.resources.files", lambda package: tmp_path)
     with pytest.raises(ModelError, match="has no bundled model; run: sbert-vcf models fetch splicebert"):
         registry.resolve("bundled")
+    with pytest.raises(
+        ModelError, match=r"has no bundled-branchpoint model; make one .*, then choose it with --branchpoint-model"
+    ):
+        registry.resolve("bundled-branchpoint")
     folder = make_model(tmp_path / "weights" / "bundled")
     assert registry.resolve("bundled") == folder
 

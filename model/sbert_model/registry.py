@@ -4,6 +4,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from importlib import resources
 from pathlib import Path
 
@@ -21,16 +22,24 @@ _ZENODO = "https://doi.org/10.5281/zenodo.7995778 (Chen et al. 2024, doi:10.1093
 _ZENODO_LICENCE = "CC BY 4.0 (the Zenodo record); SpliceBERT's own code: BSD-3-Clause"
 
 
+class Kind(str, Enum):
+    """What a model is for; the value is what people read."""
+
+    MASKED_LM = "masked LM"
+    BRANCHPOINT = "branchpoint"
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """A model that has a name."""
 
     name: str
+    kind: Kind
     summary: str
     source: str
     licence: str
     archive_folder: str = ""
-    """The model's folder in the published archive; empty for the model that comes with the package."""
+    """The model's folder in the published archive; empty for the models that come with the package."""
     sha256: Mapping[str, str] = field(default_factory=dict)
     """The files to take out of the archive, with their SHA-256."""
 
@@ -49,18 +58,27 @@ class Model:
 
 def _splicebert(name: str, summary: str, archive_folder: str, config: str, weights: str) -> Model:
     digests = {"config.json": config, "vocab.txt": _VOCAB_SHA256, "pytorch_model.bin": weights}
-    return Model(name, summary, _ZENODO, _ZENODO_LICENCE, archive_folder, digests)
+    return Model(name, Kind.MASKED_LM, summary, _ZENODO, _ZENODO_LICENCE, archive_folder, digests)
+
+
+def _bundled(name: str, kind: Kind, summary: str) -> Model:
+    return Model(name, kind, summary, "part of the sbert-vcf package", "BSD-3-Clause")
 
 
 DEFAULT = "bundled"
+DEFAULT_BRANCHPOINT = "bundled-branchpoint"
 MODELS: dict[str, Model] = {
     model.name: model
     for model in (
-        Model(
+        _bundled(
             DEFAULT,
+            Kind.MASKED_LM,
             "SpliceBERT architecture, trained for this package on public vertebrate genes; needs no download",
-            "part of the sbert-vcf package",
-            "BSD-3-Clause",
+        ),
+        _bundled(
+            DEFAULT_BRANCHPOINT,
+            Kind.BRANCHPOINT,
+            f"the model {DEFAULT}, fine-tuned on human branchpoints (Mercer et al. 2015); needs no download",
         ),
         _splicebert(
             "splicebert",
@@ -86,11 +104,21 @@ MODELS: dict[str, Model] = {
     )
 }
 """The models that have a name; nothing else knows their names, folders or digests."""
+_INSTEAD = {
+    Kind.MASKED_LM: "run: sbert-vcf models fetch splicebert, then choose it with -m splicebert",
+    Kind.BRANCHPOINT: "make one with: sbert-vcf train branchpoint, then choose it with --branchpoint-model FOLDER",
+}
+"""What to do where a model that comes with the package is not there."""
 
 
 def models_folder() -> Path:
     """Return the folder of fetched models: below $SBERT_VCF_CACHE where that is set, else below the user's cache."""
     return Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("sbert-vcf")) / "models"
+
+
+def default_branchpoint() -> str | None:
+    """Return the name of the branchpoint model that is used where none is chosen; None where it is not installed."""
+    return DEFAULT_BRANCHPOINT if is_complete(MODELS[DEFAULT_BRANCHPOINT].folder) else None
 
 
 def find(name: str) -> Model:
@@ -115,10 +143,7 @@ def resolve(name_or_path: str | Path) -> Path:
             return model.folder
         if model.published:
             raise ModelError(f"model {text} is not fetched yet; run: sbert-vcf models fetch {text}")
-        raise ModelError(
-            f"{model.folder}: this installation has no {text} model; "
-            "run: sbert-vcf models fetch splicebert, then choose it with -m splicebert"
-        )
+        raise ModelError(f"{model.folder}: this installation has no {text} model; {_INSTEAD[model.kind]}")
     folder = Path(text).expanduser()
     if not folder.exists():
         if text == Path(text).name:
