@@ -96,7 +96,8 @@ def pretrain(
 def export(source: Path, out: Path, max_mb: float) -> None:
     """Make a small model folder of a run or of a model.
 
-    SOURCE is the folder of a run, of which the best model counts, or of a model; OUT gets it as float16.
+    SOURCE is the folder of a pretraining run, of which the best model counts, of a branchpoint run with --final, or of
+    a model; OUT gets it as float16.
     """
     need_train_extra()
     from sbert_train.export import export as run
