@@ -35,7 +35,8 @@ _SCORING = (
     click.option(
         "--branchpoint-model",
         metavar="NAME",
-        help="Also branchpoint disruption, by this model or model folder; none (the default) leaves it out.",
+        help="Of branchpoint disruption, a name or a model folder; none leaves it out. "
+        "Default: bundled-branchpoint, where acceptors are known (--genes with exons, or HGVSc).",
     ),
     click.option(
         "--bp-distance",

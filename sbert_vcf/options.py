@@ -53,8 +53,10 @@ def find_reference(option: str | None, header_reference: str | None = None) -> P
 
 
 def find_branchpoint_model(option: str | None) -> str | None:
-    """Return the branchpoint model's name or path; None for 'none' and where none is named."""
-    return None if option == NO_MODEL else option
+    """Return the branchpoint model's name or path: the option, or the bundled one; None for 'none', or without it."""
+    if option == NO_MODEL:
+        return None
+    return option or registry.default_branchpoint()
 
 
 def find_model(option: str | None) -> str:

@@ -213,7 +213,9 @@ def run(tmp_path: Path, fasta: Path, folder: Path, features: Sequence[str]) -> l
     header = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
     vcf.write_text(header + "".join(f"chr1\t{start + 1}\t.\t{ref}\t{alt}\t.\t.\t.\n" for ref, alt, start in rows))
     genes = gtf(tmp_path / "genes.gtf", features)
-    options = ScoringOptions(reference=str(fasta), model=str(folder), genes=str(genes), device="cpu", threads=1)
+    options = ScoringOptions(
+        reference=str(fasta), model=str(folder), branchpoint_model="none", genes=str(genes), device="cpu", threads=1
+    )
     annotate(AnnotateOptions(str(vcf), str(out)), options)
     return out.read_text().splitlines()
 

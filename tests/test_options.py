@@ -51,8 +51,10 @@ def test_model_by_precedence(config: Path) -> None:
     assert find_model("splicebert-human") == "splicebert-human"
 
 
-def test_no_branchpoint_model_by_default() -> None:
-    assert find_branchpoint_model(None) is None
+@pytest.mark.parametrize("default", ["bundled-branchpoint", None])
+def test_branchpoint_model(monkeypatch: pytest.MonkeyPatch, default: str | None) -> None:
+    monkeypatch.setattr(registry, "default_branchpoint", lambda: default)
+    assert find_branchpoint_model(None) == default
     assert find_branchpoint_model("none") is None
     assert find_branchpoint_model("./none") == "./none"
     assert find_branchpoint_model("mine") == "mine"

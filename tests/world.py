@@ -63,6 +63,7 @@ class World:
             reference=str(reference or self.fasta),
             genes=str(self.genes) if genes else None,
             model=str(self.model),
+            branchpoint_model="none",
             strand=strand,
             csq_field=csq_field,
             batch_size=batch_size,
@@ -72,7 +73,8 @@ class World:
 
     def options(self) -> list[str]:
         """The same for a command line."""
-        return ["-r", str(self.fasta), "-m", str(self.model), "--strand", "+", "--device", "cpu", "--threads", "1"]
+        models = ["-m", str(self.model), "--branchpoint-model", "none"]
+        return ["-r", str(self.fasta), *models, "--strand", "+", "--device", "cpu", "--threads", "1"]
 
 
 def build_world(folder: Path) -> World:
