@@ -114,6 +114,30 @@ class Genes:
         exact, unversioned = found.strands(self._columns)
         return set(exact.get(name) or unversioned.get(VERSION.sub("", name), set()))
 
+    def transcripts_by_name(self, name: str) -> list[Transcript]:
+        """Return the transcripts with this ID, else with it but for the version, else those of genes with this name.
+
+        A gene's name is its symbol or its ID. One ID may stand for several places (PAR of X and Y, copies in UCSC
+        tables); the order is that of contigs and positions.
+        """
+        ids, bare = self._columns.transcript_ids, VERSION.sub("", name)
+        rows = [row for row, found in enumerate(ids) if found == name] or [
+            row for row, found in enumerate(ids) if found.startswith(bare) and VERSION.sub("", found) == bare
+        ]
+        offsets = self._columns.gene_transcripts
+        if rows:
+            genes = (np.searchsorted(offsets, rows, side="right") - 1).tolist()
+            return [self._transcripts_of(gene)[row - int(offsets[gene])] for row, gene in zip(rows, genes, strict=True)]
+        names = zip(self._columns.gene_names, self._columns.gene_ids, strict=True)
+        genes = [gene for gene, (symbol, gene_id) in enumerate(names) if name in (symbol, gene_id)]
+        return [transcript for gene in genes for transcript in self._transcripts_of(gene)]
+
+    def _transcripts_of(self, row: int) -> tuple[Transcript, ...]:
+        contig = int(np.searchsorted(self._columns.contig_genes, row, side="right")) - 1
+        found = self._find(self._columns.contigs[contig])
+        assert found is not None
+        return self._transcripts(found.genes[row - found.first_gene], row)
+
     def nearest_exon_edge(self, contig: str, start: int, end: int, gene: Gene | None = None) -> ExonEdge | None:
         """Return the splice site nearest to the interval, of `gene` or else of any gene on the contig.
 

@@ -182,6 +182,37 @@ def test_strands_are_those_of_the_contig() -> None:
     assert genes_of(*NAMED).strands_by_name("chr2", "ENSG01") == {"-"}
 
 
+COPIES = (
+    transcript("N1.2", "G1", (10, 20), (30, 40), contig="chr2", symbol="SYM"),
+    transcript("N1.2", "G1", (500, 520), (530, 540), contig="chr2", symbol="SYM"),
+    transcript("N10.1", "G2.7", (10, 20), contig="chr3", symbol="OTHER"),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("T1", [("chr1", 100)]),
+        ("T2", [("chr1", 100)]),
+        ("T3", [("chr1", 210)]),
+        ("T3.9", [("chr1", 210)]),
+        ("N1", [("chr2", 10), ("chr2", 500)]),
+        ("N1.2", [("chr2", 10), ("chr2", 500)]),
+        ("N10", [("chr3", 10)]),
+        ("PLUS", [("chr1", 100), ("chr1", 100)]),
+        ("SYM", [("chr2", 10), ("chr2", 500)]),
+        ("G2.7", [("chr3", 10)]),
+        ("OTHER", [("chr3", 10)]),
+        ("N", []),
+        ("sym", []),
+    ],
+)
+def test_transcripts_by_name(name: str, expected: list[tuple[str, int]]) -> None:
+    found = genes_of(*PLUS, MINUS, *COPIES).transcripts_by_name(name)
+    assert [(item.contig, item.start) for item in found] == expected
+    assert all(item in (*PLUS, MINUS, *COPIES) for item in found)
+
+
 def test_found_strands_are_the_callers_own() -> None:
     genes = genes_of(*NAMED)
     genes.strands_by_name("1", "ENSG01").add("-")
