@@ -12,6 +12,7 @@ from sbert_train.batches import CropBatches, Crops
 from sbert_train.cli import train
 from sbert_train.corpus import open_corpus
 from sbert_train.make_soft_targets import Halves, make_soft_targets
+from sbert_train.focus import certain_targets
 from sbert_train.masking import IGNORED
 from sbert_train.pretrain import pretrain
 from sbert_train.soft_targets import STRETCH, TABLE, SoftTargets, open_soft_targets
@@ -164,24 +165,22 @@ def test_certain_stretches_are_those_with_enough_certain_bases() -> None:
 def test_focus_draws_crops_at_certain_stretches(shortest: int, longest: int) -> None:
     pieces = [piece("A" * 80_000), piece("C" * 80_000)]
     soft = _certain_at([(1, 2000, 2128)], [80_000, 80_000])
-    crops = Crops(shortest, longest, 4000, soft_focus=1.0)
-    batches = CropBatches(MemoryPieces(pieces, ("human",)), (1.0,), crops, 0, soft=soft)
+    crops = Crops(shortest, longest, 4000)
+    everywhere = [certain_targets(soft, 1.0)]
+    batches = CropBatches(MemoryPieces(pieces, ("human",)), (1.0,), crops, 0, soft=soft, focuses=everywhere)
     batch = batches[0]
     certain = (batch["soft_labels"].max(-1).values > 0.7).sum(1)  # of each crop
     assert int(certain.min()) > 0.4 * STRETCH - (STRETCH - shortest)
-    mixed = CropBatches(
-        MemoryPieces(pieces, ("human",)), (1.0,), Crops(128, 128, 130_000, soft_focus=0.3), 0, soft=soft
-    )
+    often = [certain_targets(soft, 0.3)]
+    crops = Crops(128, 128, 130_000)
+    mixed = CropBatches(MemoryPieces(pieces, ("human",)), (1.0,), crops, 0, soft=soft, focuses=often)
     share = (mixed[0]["soft_labels"].max(-1).values > 0.7).any(1).float().mean()
     assert 0.2 < float(share) < 0.4
 
 
 def test_focus_needs_certain_targets() -> None:
-    soft = _certain_at([], [4000])
     with pytest.raises(InputError, match="nowhere certain"):
-        CropBatches(
-            MemoryPieces([piece("A" * 4000)], ("human",)), (1.0,), Crops(64, 64, 400, soft_focus=0.5), 0, soft=soft
-        )
+        certain_targets(_certain_at([], [4000]), 0.5)
     with pytest.raises(InputError, match="goes with soft_targets"):
         tiny_config(soft_focus=0.5)
 

@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sbert_model.errors import InputError
-from sbert_model.tokenizer import PAD, with_specials
+from sbert_model.tokenizer import NUCLEOTIDES, PAD, with_specials
 from sbert_train.corpus import REPEAT_BIT, TOKEN_BITS, Pieces
+from sbert_train.focus import Focus
 from sbert_train.masking import IGNORED, Tokens, mask_tokens
-from sbert_train.soft_targets import STRETCH, SoftTargets
+from sbert_train.soft_targets import SoftTargets
 
 POOL_BATCHES = 64  # batches drawn together, so that crops of like length meet
 
@@ -30,7 +31,6 @@ class Crops:
     batch_tokens: tokens of a batch at most, special tokens and padding included.
     repeat_weight: how often soft-masked repeats are drawn, relative to the rest.
     positions: lay each crop at a random place on so many positions of the model; None: at their beginning.
-    soft_focus: share of the crops that lie on a stretch with certain soft targets.
     """
 
     shortest: int
@@ -39,7 +39,6 @@ class Crops:
     mask_rate: float = 0.15
     repeat_weight: float = 1.0
     positions: int | None = None
-    soft_focus: float = 0.0
 
 
 class Size(NamedTuple):
@@ -49,10 +48,17 @@ class Size(NamedTuple):
     places: int
 
 
+class _Drawn(NamedTuple):
+    """Crops: number of the piece, first nucleotide, nucleotides, whether true bases alone are learned; each (C,)."""
+
+    pieces: Numbers
+    starts: Numbers
+    lengths: Numbers
+    true_bases: npt.NDArray[np.bool_]
+
+
 class _Pool(NamedTuple):
-    pieces: Numbers  # (C,) number of the piece of each crop
-    starts: Numbers  # (C,) nt
-    lengths: Numbers  # (C,) nt
+    drawn: _Drawn
     batches: list[Numbers]  # crops of each batch, longest first
 
 
@@ -64,7 +70,7 @@ class CropBatches(Dataset[Batch]):
     set is part i % parts of batch `first` + i // parts. What a batch holds does not depend on `parts`.
 
     weights: per species number, how often its nucleotides are drawn. count: batches, from `first` on.
-    soft: of the same pieces; batches then have them as well.
+    soft: of the same pieces; batches then have them as well. focuses: where a share of the crops lies.
     Raises InputError for a corpus with less than a batch to train on, and for batches with fewer crops than parts.
     """
 
@@ -79,6 +85,7 @@ class CropBatches(Dataset[Batch]):
         first: int = 0,
         count: int = 1,
         soft: SoftTargets | None = None,
+        focuses: Sequence[Focus] = (),
     ) -> None:
         self._pieces = pieces
         self._crops = crops
@@ -100,9 +107,7 @@ class CropBatches(Dataset[Batch]):
         self._first = first
         self._count = count
         self._soft = soft
-        self._certain = soft.certain_stretches() if soft is not None and crops.soft_focus else None
-        if self._certain is not None and not self._certain[0].size:
-            raise InputError("soft_focus: the soft targets are nowhere certain; leave it at 0")
+        self._focuses = focuses
         self._pool: tuple[int, _Pool] | None = None
 
     def __len__(self) -> int:
@@ -112,12 +117,12 @@ class CropBatches(Dataset[Batch]):
         """Return input_ids, labels, where crops differ in length attention_mask, and position_ids where random.
 
         Each (B, T); input_ids, labels: int64. With soft targets also soft_labels (B, T, 4): float32, probabilities of
-        A, C, G, T.
+        A, C, G, T; of crops that learn from true bases alone those, where they are masked, and 0 elsewhere.
         """
         number, part = divmod(self._first * self._parts + item, self._parts)
         pool_number, pool, crops = self._find(number)
         chosen = np.array_split(crops, self._parts)[part]
-        width = int(pool.lengths[chosen].max()) + 2
+        width = int(pool.drawn.lengths[chosen].max()) + 2
         inputs = np.full((chosen.size, width), PAD, dtype=np.int64)
         labels = np.full((chosen.size, width), IGNORED, dtype=np.int64)
         starts = np.zeros((chosen.size, 1), dtype=np.int64)
@@ -130,18 +135,18 @@ class CropBatches(Dataset[Batch]):
                 starts[row] = rng.integers(self._crops.positions - width + 1)
         batch = {"input_ids": torch.from_numpy(inputs), "labels": torch.from_numpy(labels)}
         # Without padding there is no mask, which lets attention take its fast path.
-        if int(pool.lengths[chosen].min()) + 2 < width:
+        if int(pool.drawn.lengths[chosen].min()) + 2 < width:
             batch["attention_mask"] = (batch["input_ids"] != PAD).long()
         if self._crops.positions is not None:
             batch["position_ids"] = torch.from_numpy(starts + np.arange(width))
         if self._soft is not None:
-            batch["soft_labels"] = torch.from_numpy(_soft_labels(self._soft, pool, chosen, width))
+            batch["soft_labels"] = torch.from_numpy(_soft_labels(self._soft, pool.drawn, chosen, labels))
         return batch
 
     def size(self, number: int) -> Size:
         """Return the tokens and places of batch `number`, over all of its parts."""
         _, pool, crops = self._find(number)
-        lengths = [pool.lengths[part] + 2 for part in np.array_split(crops, self._parts)]
+        lengths = [pool.drawn.lengths[part] + 2 for part in np.array_split(crops, self._parts)]
         return Size(
             tokens=sum(int(part.sum()) for part in lengths), places=sum(part.size * int(part.max()) for part in lengths)
         )
@@ -149,11 +154,11 @@ class CropBatches(Dataset[Batch]):
     def species(self, number: int) -> list[str]:
         """Return the names of the species in batch `number`."""
         _, pool, crops = self._find(number)
-        return sorted({self._pieces[piece].species for piece in set(pool.pieces[crops].tolist())})
+        return sorted({self._pieces[piece].species for piece in set(pool.drawn.pieces[crops].tolist())})
 
     def _tokens(self, pool: _Pool, crop: int) -> Tokens:
-        start = int(pool.starts[crop])
-        codes = self._pieces[int(pool.pieces[crop])].codes[start : start + int(pool.lengths[crop])]
+        start = int(pool.drawn.starts[crop])
+        codes = self._pieces[int(pool.drawn.pieces[crop])].codes[start : start + int(pool.drawn.lengths[crop])]
         tokens: Tokens = with_specials(codes[None] & np.uint8(TOKEN_BITS))[0]
         return tokens
 
@@ -167,18 +172,16 @@ class CropBatches(Dataset[Batch]):
     def _make_pool(self, number: int) -> _Pool:
         """Draw crops enough for the pool's batches, sort them by length, and cut and shuffle the batches."""
         rng = np.random.default_rng((self._seed, number, 0))
-        pieces, starts, lengths = (np.empty(0, dtype=np.int64) for _ in range(3))
+        drawn: list[_Drawn] = []
         batches: list[Numbers] = []
         middle = (self._crops.shortest + self._crops.longest) // 2 + 2
         while len(batches) < POOL_BATCHES:
             # One in ten to spare: which batches are left out is left to chance, as which crops are drawn.
-            more = self._draw(1 + (11 * POOL_BATCHES * self._crops.batch_tokens) // (10 * middle), rng)
-            pieces, starts, lengths = (
-                np.concatenate(pair) for pair in zip((pieces, starts, lengths), more, strict=True)
-            )
-            batches = self._cut(lengths)
+            drawn.append(self._draw(1 + (11 * POOL_BATCHES * self._crops.batch_tokens) // (10 * middle), rng))
+            batches = self._cut(np.concatenate([crops.lengths for crops in drawn]))
         kept = rng.permutation(len(batches))[:POOL_BATCHES]
-        return _Pool(pieces, starts, lengths, [batches[index] for index in kept])
+        crops = _Drawn(*(np.concatenate(parts) for parts in zip(*drawn, strict=True)))
+        return _Pool(crops, [batches[index] for index in kept])
 
     def _cut(self, lengths: Numbers) -> list[Numbers]:
         """Cut the crops, longest first, into full batches."""
@@ -199,27 +202,31 @@ class CropBatches(Dataset[Batch]):
     def _rows(self, length: int) -> int:
         return max(1, self._crops.batch_tokens // (length + 2))
 
-    def _draw(self, count: int, rng: np.random.Generator) -> tuple[Numbers, Numbers, Numbers]:
-        """Return piece, start and length of about `count` crops."""
+    def _draw(self, count: int, rng: np.random.Generator) -> _Drawn:
+        """Draw about `count` crops."""
         places = rng.random(count) * self._ends[-1]
         pieces = np.minimum(np.searchsorted(self._ends, places, side="right"), self._ends.size - 1)
         wanted = rng.integers(self._crops.shortest, self._crops.longest + 1, count)
-        if self._certain is not None:
-            focused = rng.random(count) < self._crops.soft_focus
-            chosen = rng.integers(self._certain[0].size, size=count)
-            pieces = np.where(focused, self._certain[0][chosen], pieces)
+        starts = np.full(count, -1)
+        true_bases = np.zeros(count, dtype=np.bool_)
+        fate = rng.random(count)
+        for focus in self._focuses:
+            chosen = rng.integers(focus.pieces.size, size=count)
+            here = (fate >= 0) & (fate < focus.share)
+            fate -= focus.share
+            pieces = np.where(here, focus.pieces[chosen], pieces)
+            before = rng.integers(0, np.maximum(wanted - focus.length, 0) + 1)
+            starts = np.where(here, np.maximum(focus.starts[chosen] - before, 0), starts)
+            true_bases |= here & focus.true_bases
         lengths = np.minimum(wanted, self._lengths[pieces])
-        starts = rng.integers(0, self._lengths[pieces] - lengths + 1)
-        if self._certain is not None:
-            before = rng.integers(0, np.maximum(lengths - STRETCH, 0) + 1)
-            around = np.clip(self._certain[1][chosen] - before, 0, self._lengths[pieces] - lengths)
-            starts = np.where(focused, around, starts)
+        anywhere = rng.integers(0, self._lengths[pieces] - lengths + 1)
+        starts = np.where(starts < 0, anywhere, np.minimum(starts, self._lengths[pieces] - lengths))
         if self._crops.repeat_weight < 1:
             kept = rng.random(count) < 1 - (1 - self._crops.repeat_weight) * self._repeats(pieces, starts, lengths)
-            pieces, starts, lengths = pieces[kept], starts[kept], lengths[kept]
+            pieces, starts, lengths, true_bases = pieces[kept], starts[kept], lengths[kept], true_bases[kept]
         if not pieces.size:
             raise InputError("repeat_weight 0 leaves nothing: the whole corpus is soft-masked; raise it")
-        return pieces, starts, lengths
+        return _Drawn(pieces, starts, lengths, true_bases)
 
     def _repeats(self, pieces: Numbers, starts: Numbers, lengths: Numbers) -> npt.NDArray[np.float64]:
         """Return the soft-masked share of each crop."""
@@ -231,10 +238,13 @@ class CropBatches(Dataset[Batch]):
         )
 
 
-def _soft_labels(soft: SoftTargets, pool: _Pool, crops: Numbers, width: int) -> npt.NDArray[np.float32]:
-    """Return the soft targets of crops (B, width, 4), 0 at special tokens and padding."""
-    labels = np.zeros((crops.size, width, 4), dtype=np.float32)
+def _soft_labels(soft: SoftTargets, drawn: _Drawn, crops: Numbers, labels: Tokens) -> npt.NDArray[np.float32]:
+    """Return what crops are to learn (B, T, 4), 0 at special tokens and padding. labels: their masked bases (B, T)."""
+    targets = np.zeros((*labels.shape, len(NUCLEOTIDES)), dtype=np.float32)
     for row, crop in enumerate(crops.tolist()):
-        length = int(pool.lengths[crop])
-        labels[row, 1 : length + 1] = soft.rows(int(pool.pieces[crop]), int(pool.starts[crop]), length)
-    return labels
+        length = int(drawn.lengths[crop])
+        if drawn.true_bases[crop]:
+            targets[row] = labels[row, :, None] == np.array(NUCLEOTIDES)
+        else:
+            targets[row, 1 : length + 1] = soft.rows(int(drawn.pieces[crop]), int(drawn.starts[crop]), length)
+    return targets

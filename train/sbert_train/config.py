@@ -75,6 +75,9 @@ class Config:
     soft_focus: float = _value(
         0.0, "Share of the crops that are drawn where soft targets are certain: at repeats.", least=0, most=1
     )
+    site_focus: float = _value(
+        0.0, "Share of the crops that are drawn at splice sites, to learn the true bases alone.", least=0, most=1
+    )
 
     learning_rate: float = _value(1e-4, "Highest learning rate of AdamW.", above=0)
     beta2: float = _value(0.999, "AdamW's decay of squared gradients.", least=0, below=1)
@@ -127,6 +130,8 @@ class Config:
         for name in ("evaluation_steps", "checkpoint_steps"):
             if getattr(self, name) % self.log_steps:
                 raise InputError(f"{name} {getattr(self, name)} is no multiple of log_steps {self.log_steps}")
+        if self.soft_focus + self.site_focus > 1:
+            raise InputError(f"soft_focus {self.soft_focus} and site_focus {self.site_focus}: together more than 1")
         for name in ("soft_focus", "soft_visible"):
             if getattr(self, name) and self.soft_targets is None:
                 raise InputError(f"{name} goes with soft_targets: give the folder")

@@ -17,6 +17,7 @@ from sbert_model.tokenizer import PAD, VOCAB
 from sbert_train.batches import Batch, CropBatches, Crops
 from sbert_train.config import Config
 from sbert_train.corpus import Corpus
+from sbert_train.focus import certain_targets, splice_sites
 from sbert_train.metrics import Reporter
 from sbert_train.offset_heads import initialise_offset_heads
 from sbert_train.run_folder import Progress, RunFolder
@@ -184,12 +185,17 @@ def _crops(config: Config, batch_tokens: int) -> Crops:
         mask_rate=config.mask_rate,
         repeat_weight=config.repeat_weight,
         positions=config.max_nt + 2 if config.random_positions else None,
-        soft_focus=config.soft_focus,
     )
 
 
 def _training(corpus: Corpus, config: Config, arguments: TrainingArguments, first: int) -> CropBatches:
     """Return the batches of the run from step `first` on."""
+    soft = open_soft_targets(Path(config.soft_targets), corpus) if config.soft_targets is not None else None
+    focuses = []
+    if soft is not None and config.soft_focus:
+        focuses.append(certain_targets(soft, config.soft_focus))
+    if config.site_focus:
+        focuses.append(splice_sites(corpus.training, config.site_focus))
     return CropBatches(
         corpus.training,
         corpus.weights,
@@ -198,7 +204,8 @@ def _training(corpus: Corpus, config: Config, arguments: TrainingArguments, firs
         parts=arguments.world_size * config.accumulation,
         first=first,
         count=arguments.max_steps,
-        soft=open_soft_targets(Path(config.soft_targets), corpus) if config.soft_targets is not None else None,
+        soft=soft,
+        focuses=focuses,
     )
 
 
