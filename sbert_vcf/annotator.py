@@ -1,8 +1,8 @@
 """The path from alleles to scores: windows, one pass of the model per window, KL-context."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from sbert_model.contigs import read_aliases
 from sbert_model.device import default_batch_size, resolve_precision, select_device
 from sbert_model.errors import ModelError
 from sbert_model.network import MaskedLM
-from sbert_model.predict import LogProbs, Predictor
+from sbert_model.predict import Predictor
 from sbert_model.registry import resolve
 from sbert_model.scoring import FLANK
 from sbert_model.tokenizer import N, encode
@@ -25,24 +25,47 @@ from sbert_vcf.consequence import ConsequenceField
 from sbert_vcf.genes import Genes
 from sbert_vcf.notices import LOGGER, Notices
 from sbert_vcf.options import ScoringOptions, find_branchpoint_model, find_model, find_reference
+from sbert_vcf.pair_scores import DeltaLogit, KLContext, PairScore, SpliceSiteDivergence
 from sbert_vcf.reference import Reference
 from sbert_vcf.results import AlleleResult, GeneScore, SpliceSiteKL
 from sbert_vcf.splice_sites import splice_sites, transcripts_of
 from sbert_vcf.strand import Placement, Site, StrandSource
 from sbert_vcf.variant import Allele, Status, Variant, left_align, trim, unscorable
-from sbert_vcf.windows import WindowPair, build_windows, fits, flank_status
+from sbert_vcf.windows import WindowPair, align_bases, build_windows, fits, flank_status
 
 LARGEST_WINDOW = 1024
 
 
+class _OnStrand(NamedTuple):
+    """The scores that do not depend on the gene."""
+
+    kl: KLContext
+    delta: DeltaLogit | None
+
+
+class _Sites(NamedTuple):
+    """The scores of a donor and an acceptor; None without the site."""
+
+    donor: SpliceSiteDivergence | None
+    acceptor: SpliceSiteDivergence | None
+
+
 class _Planned(NamedTuple):
-    """An allele that has windows to be read: one pair per strand among its placements."""
+    """An allele that has windows to be read, with its placements, and what is wanted of it."""
 
     allele: Allele
     placements: list[Placement]
-    windows: dict[str, WindowPair]
+    strands: dict[str, _OnStrand]
+    sites: list[list[_Sites]]
+    """For each placement the splice sites by which the allele is judged."""
     branchpoints: list[list[BranchpointPair]]
     """For each placement the windows before the acceptors that the allele reaches."""
+
+    def pair_scores(self) -> Iterator[PairScore]:
+        """All but the branchpoints'."""
+        of_strands = (score for strand in self.strands.values() for score in strand)
+        of_sites = (score for placement in self.sites for sites in placement for score in sites)
+        yield from dict.fromkeys(score for score in chain(of_strands, of_sites) if score is not None)
 
 
 class Annotator:
@@ -154,12 +177,12 @@ class Annotator:
     def score_sites(self, sites: Sequence[Site]) -> list[tuple[AlleleResult, ...]]:
         """Score every ALT of every site; results in the order of the sites and their ALTs."""
         plans = [[self._plan(site, index) for index in range(len(site.alts))] for site in sites]
-        log_probs = self._read(plan for row in plans for plan in row)
-        branchpoints = self._read_branchpoints(plan for row in plans for plan in row)
+        planned = [plan for row in plans for plan in row if not isinstance(plan, Status)]
+        values = pair_scores.values_of((score for plan in planned for score in plan.pair_scores()), self.predictor)
+        branchpoints = self._read_branchpoints(planned)
         return [
             tuple(
-                self._result(alt, number, plan, log_probs, branchpoints)
-                for number, (alt, plan) in enumerate(alleles, 1)
+                self._result(alt, number, plan, values, branchpoints) for number, (alt, plan) in enumerate(alleles, 1)
             )
             for alleles in (zip(site.alts, row, strict=True) for site, row in zip(sites, plans, strict=True))
         ]
@@ -175,10 +198,29 @@ class Annotator:
         placements = self.strands.placements(site, index, allele)
         if not placements:
             return Status.NO_GENE
-        strands = dict.fromkeys(placement.strand for placement in placements)
-        windows = {strand: build_windows(allele, strand, self.reference, self.window) for strand in strands}
+        strands = {strand: self._on_strand(allele, strand) for strand in {place.strand: None for place in placements}}
+        sites = [self._sites(placement, allele, strands[placement.strand].kl.pair) for placement in placements]
         pairs = [self._branchpoint_pairs(placement, allele) for placement in placements]
-        return _Planned(allele, placements, windows, pairs)
+        return _Planned(allele, placements, strands, sites, pairs)
+
+    def _on_strand(self, allele: Allele, strand: str) -> _OnStrand:
+        pair = build_windows(allele, strand, self.reference, self.window)
+        substitution = allele.end - allele.start == len(allele.alt) == 1
+        return _OnStrand(KLContext(pair, strand), DeltaLogit(pair, strand) if self.delta and substitution else None)
+
+    def _sites(self, placement: Placement, allele: Allele, pair: WindowPair) -> list[_Sites]:
+        if self._exons is None:
+            return []
+
+        def at(bases: range) -> SpliceSiteDivergence | None:
+            aligned = align_bases(allele, placement.strand, self.window, bases)
+            return SpliceSiteDivergence(pair, placement.strand, aligned) if len(aligned.reference) else None
+
+        sites = [
+            splice_sites(transcript, allele.start, allele.end)
+            for transcript in transcripts_of(self._exons, placement, allele)
+        ]
+        return [_Sites(at(donor), at(acceptor)) for donor, acceptor in dict.fromkeys(sites)]
 
     def _branchpoint_pairs(self, placement: Placement, allele: Allele) -> list[BranchpointPair]:
         if self.branchpoints is None:
@@ -206,68 +248,39 @@ class Annotator:
             return Status.TOO_LONG
         return left_align(allele, self.reference.letters)
 
-    def _read(self, plans: Iterable[_Planned | Status]) -> dict[bytes, LogProbs]:
-        """Read every distinct window once; returns the log-probabilities (W, 4) by the window's bytes."""
-        windows = {}
-        for plan in plans:
-            if isinstance(plan, Status):
-                continue
-            for pair in plan.windows.values():
-                masked = (pair.masked(),) if self._has_delta(plan.allele) else ()
-                for ids in (pair.reference, pair.alternate, *masked):
-                    windows[ids.tobytes()] = ids
-        return dict(zip(windows, self.predictor.log_probs(list(windows.values())), strict=True))
-
-    def _read_branchpoints(self, plans: Iterable[_Planned | Status]) -> dict[bytes, Probabilities]:
+    def _read_branchpoints(self, plans: Iterable[_Planned]) -> dict[bytes, Probabilities]:
         if self.branchpoints is None:
             return {}
-        scored = (plan for plan in plans if not isinstance(plan, Status))
-        return self.branchpoints.read(pair for plan in scored for pairs in plan.branchpoints for pair in pairs)
+        return self.branchpoints.read(pair for plan in plans for pairs in plan.branchpoints for pair in pairs)
 
     def _result(
         self,
         alt: str,
         number: int,
         plan: _Planned | Status,
-        log_probs: dict[bytes, LogProbs],
+        values: Mapping[PairScore, float],
         branchpoints: dict[bytes, Probabilities],
     ) -> AlleleResult:
         if isinstance(plan, Status):
             return AlleleResult(alt, number, plan)
-        kl = {strand: pair_scores.kl_context_of(pair, log_probs) for strand, pair in plan.windows.items()}
+        kl = {strand: values[scores.kl] for strand, scores in plan.strands.items()}
         if not all(map(math.isfinite, kl.values())):
             raise ModelError(
                 f"{self.model.name}: no finite probabilities around {plan.allele.contig}:{plan.allele.start + 1}: its "
                 f"activations do not fit {str(self.predictor.dtype).split('.')[1]}; use --precision float32"
             )
-        delta = {
-            strand: pair_scores.delta_of(pair, log_probs) if self._has_delta(plan.allele) else None
-            for strand, pair in plan.windows.items()
-        }
+        delta = {strand: _value(scores.delta, values) for strand, scores in plan.strands.items()}
         scores = tuple(
             GeneScore(
                 placement,
                 kl[placement.strand],
                 delta[placement.strand],
-                self._splice_sites(placement, plan, log_probs),
+                _splice_site_kl(sites, values),
                 score_pairs(pairs, branchpoints),
             )
-            for placement, pairs in zip(plan.placements, plan.branchpoints, strict=True)
+            for placement, sites, pairs in zip(plan.placements, plan.sites, plan.branchpoints, strict=True)
         )
         return AlleleResult(alt, number, Status.OK, scores, plan.allele)
-
-    def _splice_sites(self, placement: Placement, plan: _Planned, log_probs: dict[bytes, LogProbs]) -> SpliceSiteKL:
-        if self._exons is None:
-            return SpliceSiteKL()
-        sites = [
-            splice_sites(transcript, plan.allele.start, plan.allele.end)
-            for transcript in transcripts_of(self._exons, placement, plan.allele)
-        ]
-        pair = plan.windows[placement.strand]
-        return pair_scores.splice_site_kl_of(pair, plan.allele, placement.strand, sites, log_probs)
-
-    def _has_delta(self, allele: Allele) -> bool:
-        return self.delta and allele.end - allele.start == len(allele.alt) == 1
 
     def log_windows(self) -> None:
         """Say, for those who want to know, how many windows the models have read."""
@@ -275,6 +288,19 @@ class Annotator:
             if scorer is not None:
                 read = scorer.predictor
                 LOGGER.debug("%s: %d asked for, %d run", what, read.windows_served, read.windows_run)
+
+
+def _value(score: PairScore | None, values: Mapping[PairScore, float]) -> float | None:
+    return None if score is None else values[score]
+
+
+def _splice_site_kl(sites: Iterable[_Sites], values: Mapping[PairScore, float]) -> SpliceSiteKL:
+    """Of those for which it sums to most, of equals the first."""
+    return max(
+        (SpliceSiteKL(_value(one.donor, values), _value(one.acceptor, values)) for one in sites),
+        key=lambda found: -math.inf if found.total is None else found.total,
+        default=SpliceSiteKL(),
+    )
 
 
 def _open_branchpoints(options: ScoringOptions, device: torch.device, dtype: torch.dtype) -> BranchpointScorer | None:

@@ -14,6 +14,7 @@ from sbert_model.predict import Predictor
 from sbert_model.scoring import branchpoint_change
 from sbert_model.tokenizer import Ids, encode, reverse_complement
 from sbert_vcf.acceptors import Acceptor
+from sbert_vcf.pair_scores import Read, read
 from sbert_vcf.reference import Reference
 from sbert_vcf.results import BranchpointScore
 from sbert_vcf.variant import Allele
@@ -39,6 +40,13 @@ class BranchpointPair(NamedTuple):
     alternate: Ids
     in_reference: list[int]
     in_alternate: list[int]
+
+    def reads(self) -> Sequence[Read]:
+        """Both windows at the bases of the region."""
+        windows = ((self.reference, self.in_reference), (self.alternate, self.in_alternate))
+        return [
+            Read(ids, np.array([base for base in bases if base != _ABSENT], dtype=np.intp)) for ids, bases in windows
+        ]
 
 
 class BranchpointScorer:
@@ -73,22 +81,20 @@ class BranchpointScorer:
         ]
 
     def read(self, pairs: Iterable[BranchpointPair]) -> dict[bytes, Probabilities]:
-        """Read every distinct window once; returns p(branchpoint) (510,) by the window's bytes.
+        """Read every distinct window once; returns p(branchpoint) (510,) by the window's bytes, NaN outside the region.
 
         Raises ModelError when they are not finite.
         """
-        windows = {ids.tobytes(): ids for pair in pairs for ids in (pair.reference, pair.alternate)}
-        log_probs = self.predictor.log_probs(list(windows.values()))
-        found = {
-            key: np.exp(of_window[:, BRANCHPOINT])  # (510,)
-            for key, of_window in zip(windows, log_probs, strict=True)
-        }
-        if not all(np.isfinite(of_window).all() for of_window in found.values()):
+        pairs = list(pairs)
+        log_probs = read((one for pair in pairs for one in pair.reads()), self.predictor)
+        if not all(
+            np.isfinite(np.exp(log_probs[ids.tobytes()][bases])).all() for pair in pairs for ids, bases in pair.reads()
+        ):
             raise ModelError(
                 f"{self.model.name}: no finite branchpoint probabilities: its activations do not fit "
                 f"{str(self.predictor.dtype).split('.')[1]}; use --precision float32"
             )
-        return found
+        return {key: np.exp(of_window[:, BRANCHPOINT]) for key, of_window in log_probs.items()}  # (510,) each
 
 
 def score_pairs(

@@ -1,51 +1,119 @@
-"""The scores of one allele on one strand, from its two windows and what the model says of them."""
+"""The scores of one allele on one strand: what each of them asks of the model, and what it makes of the answer."""
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
-from sbert_model.predict import LogProbs
+import numpy as np
+
+from sbert_model.predict import Indices, LogProbs, Predictor
 from sbert_model.scoring import delta_probability, kl_context, kl_divergence, splice_site_kl
-from sbert_model.tokenizer import NUCLEOTIDES
-from sbert_vcf.results import SpliceSiteKL
-from sbert_vcf.splice_sites import SpliceSites
-from sbert_vcf.variant import Allele
-from sbert_vcf.windows import WindowPair, align_bases
+from sbert_model.tokenizer import NUCLEOTIDES, Ids
+from sbert_vcf.windows import AlignedBases, WindowPair
 
 LogProbsOf = Mapping[bytes, LogProbs]
 """Log-probabilities (W, 4) by the window's bytes."""
 
 
-def kl_context_of(pair: WindowPair, log_probs: LogProbsOf) -> float:
+class Read(NamedTuple):
+    """A window (W,) and its bases at which the model's answer is wanted."""
+
+    window: Ids
+    bases: Indices
+
+
+class PairScore(Protocol):
+    """A score of a pair of windows; equal to itself alone, so that it can stand in a table of values."""
+
+    @property
+    def pair(self) -> WindowPair:
+        """The windows."""
+
+    def reads(self) -> Sequence[Read]:
+        """What has to be read for it."""
+
+    def value(self, log_probs: LogProbsOf) -> float:
+        """The score, when that was read."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KLContext:
     """KL-context in nats."""
-    reference = log_probs[pair.reference.tobytes()]  # (W, 4)
-    alternate = log_probs[pair.alternate.tobytes()]  # (W, 4)
-    left, right = (
-        kl_divergence(alternate[alt_flank], reference[ref_flank])  # (100,)
-        for alt_flank, ref_flank in zip(pair.alternate_flanks, pair.reference_flanks, strict=True)
-    )
-    return kl_context(left, right)
+
+    pair: WindowPair
+    strand: str
+
+    def reads(self) -> Sequence[Read]:
+        """Both windows at the flanks."""
+        pair = self.pair
+        return (
+            Read(pair.reference, np.concatenate(pair.reference_flanks)),
+            Read(pair.alternate, np.concatenate(pair.alternate_flanks)),
+        )
+
+    def value(self, log_probs: LogProbsOf) -> float:
+        """KL-context; NaN where the model gives no finite probabilities."""
+        reference = log_probs[self.pair.reference.tobytes()]  # (W, 4)
+        alternate = log_probs[self.pair.alternate.tobytes()]  # (W, 4)
+        left, right = (
+            kl_divergence(alternate[alt_flank], reference[ref_flank])  # (100,)
+            for alt_flank, ref_flank in zip(self.pair.alternate_flanks, self.pair.reference_flanks, strict=True)
+        )
+        return kl_context(left, right)
 
 
-def delta_of(pair: WindowPair, log_probs: LogProbsOf) -> float:
-    """p(alt) − p(ref) at the masked base; the masked window must be among those read."""
-    masked = log_probs[pair.masked().tobytes()][pair.centre]  # (4,)
-    ref, alt = (NUCLEOTIDES.index(ids[pair.centre]) for ids in (pair.reference, pair.alternate))
-    return delta_probability(masked, ref, alt)
+@dataclass(frozen=True, slots=True, eq=False)
+class DeltaLogit:
+    """p(alt) − p(ref) at the masked base of a single-nucleotide substitution."""
+
+    pair: WindowPair
+    strand: str
+
+    def reads(self) -> Sequence[Read]:
+        """The masked window at the masked base."""
+        return (Read(self.pair.masked(), np.array([self.pair.centre])),)
+
+    def value(self, log_probs: LogProbsOf) -> float:
+        """p(alt) − p(ref), −1…1."""
+        centre = self.pair.centre
+        masked = log_probs[self.pair.masked().tobytes()][centre]  # (4,)
+        ref, alt = (NUCLEOTIDES.index(ids[centre]) for ids in (self.pair.reference, self.pair.alternate))
+        return delta_probability(masked, ref, alt)
 
 
-def splice_site_kl_of(
-    pair: WindowPair, allele: Allele, strand: str, sites: Iterable[SpliceSites], log_probs: LogProbsOf
-) -> SpliceSiteKL:
-    """Splice-site KL in nats of a donor and an acceptor; of those for which it sums to most, of equals the first."""
-    reference = log_probs[pair.reference.tobytes()]  # (W, 4)
-    alternate = log_probs[pair.alternate.tobytes()]  # (W, 4)
+@dataclass(frozen=True, slots=True, eq=False)
+class SpliceSiteDivergence:
+    """Splice-site KL in nats of one site, which has at least one base in both windows."""
 
-    def at(bases: range) -> float | None:
-        found = align_bases(allele, strand, len(pair.reference), bases)
-        return splice_site_kl(alternate[found.alternate], reference[found.reference])
+    pair: WindowPair
+    strand: str
+    bases: AlignedBases
 
-    return max(
-        (SpliceSiteKL(at(donor), at(acceptor)) for donor, acceptor in dict.fromkeys(sites)),
-        key=lambda found: -math.inf if found.total is None else found.total,
-        default=SpliceSiteKL(),
-    )
+    def reads(self) -> Sequence[Read]:
+        """Both windows at the site."""
+        return (Read(self.pair.reference, self.bases.reference), Read(self.pair.alternate, self.bases.alternate))
+
+    def value(self, log_probs: LogProbsOf) -> float:
+        """KL averaged over the bases."""
+        reference = log_probs[self.pair.reference.tobytes()]  # (W, 4)
+        alternate = log_probs[self.pair.alternate.tobytes()]  # (W, 4)
+        found = splice_site_kl(alternate[self.bases.alternate], reference[self.bases.reference])
+        assert found is not None
+        return found
+
+
+def read(reads: Iterable[Read], predictor: Predictor) -> dict[bytes, LogProbs]:
+    """Read every distinct window once, at all the bases that are wanted of it."""
+    windows, bases = [], []
+    for window, wanted in reads:
+        windows.append(window)
+        bases.append(wanted)
+    log_probs = predictor.log_probs(windows, bases)
+    return {window.tobytes(): found for window, found in zip(windows, log_probs, strict=True)}
+
+
+def values_of(scores: Iterable[PairScore], predictor: Predictor) -> dict[PairScore, float]:
+    """Compute scores together."""
+    scores = list(scores)
+    log_probs = read((one for score in scores for one in score.reads()), predictor)
+    return {score: score.value(log_probs) for score in scores}

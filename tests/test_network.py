@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sbert_model.encoder import BLOCK, block_starts
 from sbert_model.errors import ModelError
 from sbert_model.network import BertConfig, MaskedLM, TokenClassifier
 from sbert_model.tokenizer import CLS, PAD, SEP
@@ -115,6 +116,66 @@ def test_predictions_depend_on_context() -> None:
     changed = ids.clone()
     changed[0, 10] = 6 if ids[0, 10] != 6 else 7
     assert (logits_of(network, ids) - logits_of(network, changed))[0, 30].abs().max() > 1e-4
+
+
+def places_of(*places: tuple[int, int]) -> torch.Tensor:
+    """Places one by one: row and block."""
+    return torch.tensor(places)[:, None, :]
+
+
+def logits_at(network: torch.nn.Module, ids: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        logits = network(ids, places)
+    assert isinstance(logits, torch.Tensor)
+    return logits.flatten(0, 1)
+
+
+@pytest.mark.parametrize("tokens", [2, BLOCK, BLOCK + 1, 3 * BLOCK, 4 * BLOCK + 2])
+def test_blocks_hold_every_token(tokens: int) -> None:
+    starts = block_starts(tokens)
+    assert starts[0] == 0
+    assert starts[:-1] == list(range(0, tokens - BLOCK, BLOCK))
+    assert starts[-1] + min(BLOCK, tokens) == tokens
+
+
+def test_logits_at_places_equal_those_of_a_full_pass() -> None:
+    network = MaskedLM(tiny_config(hidden=128, layers=6, heads=4, max_nt=400)).eval()
+    randomise(network, scale=1.0)
+    ids = random_ids(2, 402)
+    starts = block_starts(402)
+    expected = logits_of(network, ids)
+    assert expected.std() > 0.5
+    places = [(row, block) for row in (1, 0) for block in range(len(starts))]
+    for (row, block), logits in zip(places, logits_at(network, ids, places_of(*places)), strict=True):
+        of_block = expected[row, starts[block] : starts[block] + BLOCK]
+        torch.testing.assert_close(logits, of_block, rtol=1e-6, atol=1e-5)
+
+
+def test_a_place_has_the_same_bits_whatever_else_is_asked() -> None:
+    network = MaskedLM(tiny_config(hidden=128, layers=3, heads=4, max_nt=1024)).eval()
+    randomise(network)
+    ids = random_ids(1, 1026)
+    everything = logits_at(network, ids, places_of(*((0, block) for block in range(17))))
+    for asked in ([8], [16], [8, 7], [0, 16, 8, 3]):
+        alone = logits_at(network, ids, places_of(*((0, block) for block in asked)))
+        torch.testing.assert_close(alone, everything[asked], rtol=0, atol=0)
+    # In groups, as on a GPU, places share their products, and still do not depend on their neighbours' contents.
+    together = torch.tensor([(0, 8), (0, 7)])[None]
+    other = torch.tensor([(0, 8), (0, 2)])[None]
+    torch.testing.assert_close(logits_at(network, ids, together)[0], logits_at(network, ids, other)[0], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", [MaskedLM, TokenClassifier])
+def test_fused_projections_change_nothing(kind: type[MaskedLM] | type[TokenClassifier]) -> None:
+    network = kind(tiny_config(layers=3, max_nt=100)).eval()
+    randomise(network)
+    ids = random_ids(1, 102)
+    before, names = logits_of(network, ids), {name: value.clone() for name, value in network.state_dict().items()}
+    network.bert.fuse()
+    torch.testing.assert_close(logits_of(network, ids), before, rtol=0, atol=0)
+    assert list(network.state_dict()) == list(names)
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(value, names[name], rtol=0, atol=0)
 
 
 @pytest.mark.real_data

@@ -110,6 +110,64 @@ def test_passes_have_one_shape(folder: Path, monkeypatch: pytest.MonkeyPatch, pe
         np.testing.assert_allclose(result, alone.log_probs([window])[0], rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_else_is_asked_changes_nothing(wide_folder: Path, threads: int) -> None:
+    torch.set_num_threads(threads)
+    network = load_masked_lm(wide_folder).network
+    windows = random_windows(2, 300)
+    everything = Predictor(network, CPU).log_probs(windows)
+    asked = [[0], [299], [150, 10], list(range(60, 70)), list(range(300))]
+    predictor = Predictor(network, CPU, remember=0)
+    for bases in asked:
+        for window, full in zip(windows, everything, strict=True):
+            (logp,) = predictor.log_probs([window], [np.array(bases)])
+            np.testing.assert_array_equal(logp[bases], full[bases])
+            assert np.isnan(np.delete(logp, bases, axis=0)).all()
+
+
+def test_requests_for_one_window_are_merged(folder: Path) -> None:
+    network = load_masked_lm(folder).network
+    places: list[int] = []
+    network.register_forward_pre_hook(lambda _, inputs: places.append(len(inputs[1])))
+    predictor = Predictor(network, CPU)
+    window = random_windows(1, 300)[0]
+    left, right = predictor.log_probs([window, window.copy()], [np.array([3, 5]), np.array([290, 4])])
+    assert left is right
+    assert (predictor.windows_served, predictor.windows_run, places) == (2, 1, [2])
+    np.testing.assert_array_equal(np.flatnonzero(~np.isnan(left[:, 0])), [3, 4, 5, 290])
+
+
+def test_a_remembered_window_is_run_again_only_where_it_is_not_known(folder: Path) -> None:
+    network = load_masked_lm(folder).network
+    places: list[list[int]] = []
+    network.register_forward_pre_hook(lambda _, inputs: places.append(inputs[1][:, 0, 1].tolist()))
+    predictor = Predictor(network, CPU)
+    window = random_windows(1, 300)[0]
+    (full,) = Predictor(load_masked_lm(folder).network, CPU).log_probs([window])
+    for bases in ([10, 20], [30], [10, 100, 299], [299], [100, 200]):
+        (logp,) = predictor.log_probs([window], [np.array(bases)])
+        np.testing.assert_array_equal(logp[bases], full[bases])
+    assert places == [[0], [1, 4], [3]]
+    assert predictor.windows_run == 3
+
+
+@pytest.mark.parametrize("per_pass", [1, 4])
+def test_positions_in_passes_of_several_windows(folder: Path, monkeypatch: pytest.MonkeyPatch, per_pass: int) -> None:
+    monkeypatch.setattr(predict, "windows_per_pass", lambda _: per_pass)
+    network = load_masked_lm(folder).network
+    shapes: list[tuple[int, ...]] = []
+    network.register_forward_pre_hook(lambda _, inputs: shapes.append(tuple(inputs[1].shape)))
+    windows = random_windows(5, 300)
+    bases = [np.array(chosen) for chosen in ([0, 299], [64], [1, 100, 200, 290], [150], [299])]
+    results = Predictor(network, CPU).log_probs(windows, bases)
+    # 2 + 1 + 4 + 1 blocks of the first four windows in groups of eight, one of the fifth.
+    expected = [(2, 1, 2), (1, 1, 2), (4, 1, 2), (1, 1, 2), (1, 1, 2)] if per_pass == 1 else [(1, 8, 2), (1, 8, 2)]
+    assert shapes == expected
+    everything = Predictor(load_masked_lm(folder).network, CPU).log_probs(windows)
+    for result, full, chosen in zip(results, everything, bases, strict=True):
+        np.testing.assert_allclose(result[chosen], full[chosen], rtol=0, atol=1e-4)
+
+
 def test_windows_of_different_lengths_come_back_in_order(folder: Path, predictor: Predictor) -> None:
     windows = [window for length in (30, 10, 20, 10, 30) for window in random_windows(2, length, seed=length)]
     results = predictor.log_probs(windows)

@@ -16,9 +16,10 @@ def open_fasta(path: Path) -> pysam.FastaFile:
     _ensure_index(path)
     try:
         fasta = pysam.FastaFile(str(path))
+        there = bool(fasta.references)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read with its index; delete {_indices(path)} and run again") from error
-    if not fasta.references:
+    if not there:
         raise InputError(f"{path}: its index names no contigs; delete {_indices(path)} and run again")
     return fasta
 
@@ -27,15 +28,19 @@ def fetch(fasta: pysam.FastaFile, path: Path, contig: str, start: int, end: int)
     """Return the letters of [start, end), 0-based, as the file has them. Raises InputError where some are missing."""
     try:
         text = fasta.fetch(contig, start, end).encode("ascii", "replace")
-    except (OSError, ValueError):
-        text = b""
+    except (OSError, ValueError) as error:
+        raise InputError(f"{_damaged(path, contig, start)} ({error})") from error
     # An index of another file points into header lines or beyond the end of this one.
     if len(text) != end - start or b">" in text:
-        raise InputError(
-            f"{path}: {contig} at {start + 1}: not the bases that the index promises: FASTA cut short, or another "
-            f"FASTA's index; check it, delete {_indices(path)} and run again"
-        )
+        raise InputError(_damaged(path, contig, start))
     return text
+
+
+def _damaged(path: Path, contig: str, start: int) -> str:
+    return (
+        f"{path}: {contig} at {start + 1}: not the bases that the index promises: FASTA cut short, or another FASTA's "
+        f"index; check it, delete {_indices(path)} and run again"
+    )
 
 
 def index_digest(path: Path) -> str:
@@ -59,8 +64,10 @@ def _ensure_index(path: Path) -> None:
     try:
         with path.open("rb") as handle:
             head = handle.read(16)
-    except OSError as error:
+    except FileNotFoundError as error:
         raise InputError(f"{path}: cannot read the FASTA: {error.strerror}") from error
+    except OSError as error:
+        raise InputError(f"{path}: the FASTA cannot be read: {error.strerror}") from error
     zipped = head[:2] == b"\x1f\x8b"
     if zipped and head[12:14] != b"BC":
         plain = path.with_suffix("").name
