@@ -16,18 +16,20 @@ from sbert_model.errors import ModelError
 from sbert_model.network import MaskedLM
 from sbert_model.predict import Predictor
 from sbert_model.registry import resolve
-from sbert_model.scoring import FLANK
+from sbert_model.scoring import FLANK, BranchpointChange
 from sbert_model.tokenizer import N, encode
-from sbert_vcf import fields, pair_scores
+from sbert_vcf import fields
 from sbert_vcf.acceptors import acceptors_of
-from sbert_vcf.branchpoints import BranchpointPair, BranchpointScorer, Probabilities, score_pairs
+from sbert_vcf.branchpoints import BranchpointPair, BranchpointScorer, score_pairs
 from sbert_vcf.consequence import ConsequenceField
 from sbert_vcf.genes import Genes
+from sbert_vcf.known_scores import KnownScores
 from sbert_vcf.notices import LOGGER, Notices
 from sbert_vcf.options import ScoringOptions, find_branchpoint_model, find_model, find_reference
 from sbert_vcf.pair_scores import DeltaLogit, KLContext, PairScore, SpliceSiteDivergence
 from sbert_vcf.reference import Reference
 from sbert_vcf.results import AlleleResult, GeneScore, SpliceSiteKL
+from sbert_vcf.score_cache import ScoreCache
 from sbert_vcf.splice_sites import splice_sites, transcripts_of
 from sbert_vcf.strand import Placement, Site, StrandSource
 from sbert_vcf.variant import Allele, Status, Variant, left_align, trim, unscorable
@@ -74,7 +76,8 @@ class Annotator:
     batch_size: how many alleles are gathered before the model runs. strand: a mode of --strand; field: the consequence
     field of the sites, if they carry one; delta: also compute p(alt) - p(ref) at the masked position, one more pass for
     each single-nucleotide substitution and strand; branchpoints: also score branchpoints, by this model, which takes
-    passes of its own for alleles near an acceptor. Raises ModelError for a model that reads too few nucleotides.
+    passes of its own for alleles near an acceptor; cache: where scores are looked up first, closed with the annotator.
+    Raises ModelError for a model that reads too few nucleotides.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Annotator:
         genes: Genes | None = None,
         delta: bool = False,
         branchpoints: BranchpointScorer | None = None,
+        cache: ScoreCache | None = None,
         notices: Notices | None = None,
     ) -> None:
         self.reference = reference
@@ -101,6 +105,10 @@ class Annotator:
         self.delta = delta
         self._notices = notices or Notices()
         self.branchpoints = branchpoints
+        self.cache = cache
+        self._known = KnownScores(cache, model, predictor)
+        if branchpoints is not None:
+            self._known_branchpoints = KnownScores(cache, branchpoints.model, branchpoints.predictor)
         self._exons = genes if genes is not None and genes.has_exons else None
         self.strands = StrandSource(strand, field, genes, self._notices)
         self.optional_fields = self._optional_fields(genes)
@@ -156,6 +164,7 @@ class Annotator:
             genes=genes,
             delta=options.delta,
             branchpoints=branchpoints,
+            cache=ScoreCache(Path(options.cache)) if options.cache else None,
             notices=notices,
         )
 
@@ -166,6 +175,8 @@ class Annotator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.reference.__exit__(kind, error, trace)
+        if self.cache is not None:
+            self.cache.close()
 
     def score(self, variants: Iterable[Variant]) -> Iterator[AlleleResult]:
         """Score variants in order and lazily: `batch_size` of them are read before their first result is given."""
@@ -178,8 +189,8 @@ class Annotator:
         """Score every ALT of every site; results in the order of the sites and their ALTs."""
         plans = [[self._plan(site, index) for index in range(len(site.alts))] for site in sites]
         planned = [plan for row in plans for plan in row if not isinstance(plan, Status)]
-        values = pair_scores.values_of((score for plan in planned for score in plan.pair_scores()), self.predictor)
-        branchpoints = self._read_branchpoints(planned)
+        values = self._known.pair_scores((one for plan in planned for one in plan.pair_scores()), self.predictor)
+        branchpoints = self._branchpoint_changes(planned)
         return [
             tuple(
                 self._result(alt, number, plan, values, branchpoints) for number, (alt, plan) in enumerate(alleles, 1)
@@ -248,10 +259,11 @@ class Annotator:
             return Status.TOO_LONG
         return left_align(allele, self.reference.letters)
 
-    def _read_branchpoints(self, plans: Iterable[_Planned]) -> dict[bytes, Probabilities]:
+    def _branchpoint_changes(self, plans: Iterable[_Planned]) -> dict[BranchpointPair, BranchpointChange]:
         if self.branchpoints is None:
             return {}
-        return self.branchpoints.read(pair for plan in plans for pairs in plan.branchpoints for pair in pairs)
+        pairs = (pair for plan in plans for of_placement in plan.branchpoints for pair in of_placement)
+        return self._known_branchpoints.branchpoint_changes(pairs, self.branchpoints)
 
     def _result(
         self,
@@ -259,7 +271,7 @@ class Annotator:
         number: int,
         plan: _Planned | Status,
         values: Mapping[PairScore, float],
-        branchpoints: dict[bytes, Probabilities],
+        branchpoints: Mapping[BranchpointPair, BranchpointChange],
     ) -> AlleleResult:
         if isinstance(plan, Status):
             return AlleleResult(alt, number, plan)
@@ -283,7 +295,9 @@ class Annotator:
         return AlleleResult(alt, number, Status.OK, scores, plan.allele)
 
     def log_windows(self) -> None:
-        """Say, for those who want to know, how many windows the models have read."""
+        """Say how the cache did and, for those who want to know, how many windows the models have read."""
+        if self.cache is not None and (summary := self.cache.summary()):
+            LOGGER.info("%s", summary)
         for what, scorer in (("windows", self), ("branchpoint windows", self.branchpoints)):
             if scorer is not None:
                 read = scorer.predictor

@@ -1,7 +1,7 @@
 """Branchpoint disruption: which acceptors' regions an allele reaches, and what it does to the branchpoints in them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +11,10 @@ from sbert_model.checkpoint import Checkpoint
 from sbert_model.errors import ModelError
 from sbert_model.network import TokenClassifier
 from sbert_model.predict import Predictor
-from sbert_model.scoring import branchpoint_change
+from sbert_model.scoring import BranchpointChange, branchpoint_change
 from sbert_model.tokenizer import Ids, encode, reverse_complement
 from sbert_vcf.acceptors import Acceptor
+from sbert_vcf.cache_keys import score_key
 from sbert_vcf.pair_scores import Read, read
 from sbert_vcf.reference import Reference
 from sbert_vcf.results import BranchpointScore
@@ -28,7 +29,8 @@ _ABSENT = WINDOW
 """Index, behind a window's last base, of a base that is not in the region there: its probability counts as 0."""
 
 
-class BranchpointPair(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class BranchpointPair:
     """Reference and alternate window before one acceptor, each (510,) uint8 ids on the sense strand, and their bases.
 
     A base of the region is at in_reference in the one window and at in_alternate in the other. The first are those of
@@ -40,6 +42,11 @@ class BranchpointPair(NamedTuple):
     alternate: Ids
     in_reference: list[int]
     in_alternate: list[int]
+
+    def key(self, seed: bytes) -> bytes:
+        """Digest all that decides what the allele does to the region's branchpoints."""
+        places = (*self.in_reference, *self.in_alternate)
+        return score_key(seed, "branchpoint", self.reference, self.alternate, places)
 
     def reads(self) -> Sequence[Read]:
         """Both windows at the bases of the region."""
@@ -96,22 +103,32 @@ class BranchpointScorer:
             )
         return {key: np.exp(of_window[:, BRANCHPOINT]) for key, of_window in log_probs.items()}  # (510,) each
 
+    def changes(self, pairs: Iterable[BranchpointPair]) -> dict[BranchpointPair, BranchpointChange]:
+        """Read the windows and return what each allele does before each acceptor. Raises ModelError as `read` does."""
+        pairs = list(pairs)
+        probabilities = self.read(pairs)
+        return {pair: _change(pair, probabilities) for pair in pairs}
+
 
 def score_pairs(
-    pairs: Sequence[BranchpointPair], probabilities: Mapping[bytes, Probabilities]
+    pairs: Iterable[BranchpointPair], changes: Mapping[BranchpointPair, BranchpointChange]
 ) -> BranchpointScore | None:
     """Return the disruption before the acceptor that loses most (of equals, gains most); None without an acceptor."""
-    return max((_score(pair, probabilities) for pair in pairs), key=lambda score: score[:2], default=None)
+    scores = (_score(pair.acceptor, changes[pair]) for pair in pairs)
+    return max(scores, key=lambda score: score[:2], default=None)
 
 
-def _score(pair: BranchpointPair, probabilities: Mapping[bytes, Probabilities]) -> BranchpointScore:
+def _score(acceptor: Acceptor, change: BranchpointChange) -> BranchpointScore:
+    position = None if change.lost is None else REGION[change.lost]
+    return BranchpointScore(change.loss, change.gain, position, acceptor.position)
+
+
+def _change(pair: BranchpointPair, probabilities: Mapping[bytes, Probabilities]) -> BranchpointChange:
     p_ref, p_alt = (
         np.append(probabilities[ids.tobytes()], 0.0)[indices]  # (bases,)
         for ids, indices in ((pair.reference, pair.in_reference), (pair.alternate, pair.in_alternate))
     )
-    change = branchpoint_change(p_ref, p_alt)
-    position = None if change.lost is None else REGION[change.lost]
-    return BranchpointScore(change.loss, change.gain, position, pair.acceptor.position)
+    return branchpoint_change(p_ref, p_alt)
 
 
 def reaches(acceptor: Acceptor, allele: Allele, distance: int) -> bool:

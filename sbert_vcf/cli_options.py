@@ -46,6 +46,9 @@ _SCORING = (
         metavar="NT",
         help="Branchpoints also of variants this far from the 18-44 nt region before an acceptor (3 at least).",
     ),
+    click.option(
+        "--cache", metavar="FILE", help="Score cache: look scores up in it, and note new ones for later runs."
+    ),
     click.option("--delta", is_flag=True, help="Also p(alt) - p(ref) at the masked position (one more pass per SNV)."),
 )
 

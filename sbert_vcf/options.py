@@ -30,6 +30,7 @@ class ScoringOptions:
     delta: bool = False
     branchpoint_model: str | None = None
     bp_distance: int = 0
+    cache: str | None = None
 
 
 def find_reference(option: str | None, header_reference: str | None = None) -> Path:

@@ -9,6 +9,7 @@ import numpy as np
 from sbert_model.predict import Indices, LogProbs, Predictor
 from sbert_model.scoring import delta_probability, kl_context, kl_divergence, splice_site_kl
 from sbert_model.tokenizer import NUCLEOTIDES, Ids
+from sbert_vcf.cache_keys import score_key
 from sbert_vcf.windows import AlignedBases, WindowPair
 
 LogProbsOf = Mapping[bytes, LogProbs]
@@ -29,6 +30,9 @@ class PairScore(Protocol):
     def pair(self) -> WindowPair:
         """The windows."""
 
+    def key(self, seed: bytes) -> bytes:
+        """Digest all that decides it; see sbert_vcf.cache_keys."""
+
     def reads(self) -> Sequence[Read]:
         """What has to be read for it."""
 
@@ -42,6 +46,12 @@ class KLContext:
 
     pair: WindowPair
     strand: str
+
+    def key(self, seed: bytes) -> bytes:
+        """Digest all that decides it."""
+        # A flank runs from its first base in a direction that the strand decides.
+        edges = (int(side[0]) for flanks in (self.pair.reference_flanks, self.pair.alternate_flanks) for side in flanks)
+        return score_key(seed, "kl", self.pair.reference, self.pair.alternate, edges, self.strand)
 
     def reads(self) -> Sequence[Read]:
         """Both windows at the flanks."""
@@ -69,6 +79,10 @@ class DeltaLogit:
     pair: WindowPair
     strand: str
 
+    def key(self, seed: bytes) -> bytes:
+        """Digest all that decides it."""
+        return score_key(seed, "delta", self.pair.reference, self.pair.alternate, [self.pair.centre], self.strand)
+
     def reads(self) -> Sequence[Read]:
         """The masked window at the masked base."""
         return (Read(self.pair.masked(), np.array([self.pair.centre])),)
@@ -88,6 +102,11 @@ class SpliceSiteDivergence:
     pair: WindowPair
     strand: str
     bases: AlignedBases
+
+    def key(self, seed: bytes) -> bytes:
+        """Digest all that decides it."""
+        places = (*self.bases.reference, *self.bases.alternate)
+        return score_key(seed, "site", self.pair.reference, self.pair.alternate, places, self.strand)
 
     def reads(self) -> Sequence[Read]:
         """Both windows at the site."""

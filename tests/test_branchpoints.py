@@ -226,7 +226,7 @@ def test_disruption(
     ):
         pairs = scorer.pairs(changed, [acceptor, acceptor], reference)
         assert len(pairs) == 1
-        score = score_pairs(pairs, scorer.read(pairs))
+        score = score_pairs(pairs, scorer.changes(pairs))
         assert score is not None
         assert score[:2] == pytest.approx((loss, gain), abs=1e-6)
         assert score[2:] == (position, acceptor.position)
@@ -237,7 +237,7 @@ def test_of_two_acceptors_the_one_that_loses_most(reference: Reference, scorer: 
     acceptors = [Acceptor("motif", ACCEPTOR + 20, "+"), Acceptor("motif", ACCEPTOR, "+")]
     pairs = scorer.pairs(Allele("motif", ACCEPTOR - 25, ACCEPTOR - 24, "G"), acceptors, reference)
     assert len(pairs) == 2
-    score = score_pairs(pairs, scorer.read(pairs))
+    score = score_pairs(pairs, scorer.changes(pairs))
     assert score is not None
     assert score == BranchpointScore(score.loss, 0.0, -25, ACCEPTOR)
     assert score.loss == pytest.approx(0.9)

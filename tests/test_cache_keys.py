@@ -1,5 +1,6 @@
 """Keys of cached scores: the same for the same question, another for whatever changes the answer."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from sbert_model.tokenizer import encode
 from sbert_vcf.acceptors import Acceptor
 from sbert_vcf.branchpoints import build_pair
-from sbert_vcf.cache_keys import Scorer, branchpoint_key, delta_key, kl_context_key, splice_site_key
+from sbert_vcf.cache_keys import Scorer
+from sbert_vcf.pair_scores import DeltaLogit, KLContext, SpliceSiteDivergence
 from sbert_vcf.reference import Reference
 from sbert_vcf.variant import Allele
 from sbert_vcf.windows import AlignedBases, WindowPair, align_bases, build_windows
@@ -36,7 +38,7 @@ def test_a_key_does_not_know_the_place(reference: Reference) -> None:
     for strand in "+-":
         here = pair(reference, Allele("one", 500, 501, "G"), strand)
         there = pair(reference, Allele("two", 660, 661, "G"), strand)
-        assert kl_context_key(SEED, here, strand) == kl_context_key(SEED, there, strand)
+        assert KLContext(here, strand).key(SEED) == KLContext(there, strand).key(SEED)
 
 
 def test_whatever_changes_the_score_changes_the_key(reference: Reference) -> None:
@@ -48,15 +50,15 @@ def test_whatever_changes_the_score_changes_the_key(reference: Reference) -> Non
     )
     sites = [align_bases(allele, "+", SIZE, bases) for bases in (range(510, 512), range(511, 513), range(510, 511))]
     keys = [
-        kl_context_key(SEED, one, "+"),
-        kl_context_key(SEED, one, "-"),
-        kl_context_key(SEED, pair(reference, allele, "-"), "-"),
-        kl_context_key(SEED, pair(reference, Allele("one", 500, 501, "C")), "+"),
-        kl_context_key(SEED, pair(reference, Allele("one", 501, 502, "G")), "+"),
-        kl_context_key(SEED, moved, "+"),
-        delta_key(SEED, one, "+"),
-        *(splice_site_key(SEED, one, "+", bases) for bases in sites),
-        splice_site_key(SEED, one, "+", AlignedBases(sites[0].reference, sites[1].alternate)),
+        KLContext(one, "+").key(SEED),
+        KLContext(one, "-").key(SEED),
+        KLContext(pair(reference, allele, "-"), "-").key(SEED),
+        KLContext(pair(reference, Allele("one", 500, 501, "C")), "+").key(SEED),
+        KLContext(pair(reference, Allele("one", 501, 502, "G")), "+").key(SEED),
+        KLContext(moved, "+").key(SEED),
+        DeltaLogit(one, "+").key(SEED),
+        *(SpliceSiteDivergence(one, "+", bases).key(SEED) for bases in sites),
+        SpliceSiteDivergence(one, "+", AlignedBases(sites[0].reference, sites[1].alternate)).key(SEED),
     ]
     assert len(set(keys)) == len(keys)
 
@@ -69,7 +71,7 @@ def test_the_same_windows_with_other_edges_have_another_key(reference: Reference
         )
         for flanks in (pair(reference, Allele("one", 705, 706, "")), pair(reference, Allele("one", 705, 707, "")))
     )
-    assert kl_context_key(SEED, left, "+") != kl_context_key(SEED, right, "+")
+    assert KLContext(left, "+").key(SEED) != KLContext(right, "+").key(SEED)
 
 
 def test_every_part_of_the_scorer_but_its_name_counts() -> None:
@@ -85,7 +87,7 @@ def test_every_part_of_the_scorer_but_its_name_counts() -> None:
 def test_a_branchpoint_key_knows_alignment_and_no_place(reference: Reference) -> None:
     here = build_pair(Acceptor("one", 600, "+"), Allele("one", 570, 571, "G"), reference)
     there = build_pair(Acceptor("two", 760, "+"), Allele("two", 730, 731, "G"), reference)
-    assert branchpoint_key(SEED, here) == branchpoint_key(SEED, there)
+    assert here.key(SEED) == there.key(SEED)
     other = build_pair(Acceptor("one", 600, "+"), Allele("one", 570, 571, "C"), reference)
-    shifted = here._replace(in_alternate=[*here.in_alternate[1:], here.in_alternate[0]])
-    assert len({branchpoint_key(SEED, one) for one in (here, other, shifted)}) == 3
+    shifted = dataclasses.replace(here, in_alternate=[*here.in_alternate[1:], here.in_alternate[0]])
+    assert len({one.key(SEED) for one in (here, other, shifted)}) == 3
