@@ -1,5 +1,6 @@
 """The path from alleles to scores: windows, one pass of the model per window, KL-context."""
 
+import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
@@ -76,7 +77,8 @@ class Annotator:
     batch_size: how many alleles are gathered before the model runs. strand: a mode of --strand; field: the consequence
     field of the sites, if they carry one; delta: also compute p(alt) - p(ref) at the masked position, one more pass for
     each single-nucleotide substitution and strand; branchpoints: also score branchpoints, by this model, which takes
-    passes of its own for alleles near an acceptor; cache: where scores are looked up first, closed with the annotator.
+    passes of its own for alleles near an acceptor; branchpoints_asked: whether it was asked for, so that it deserves a
+    warning where no acceptors are known; cache: where scores are looked up first, closed with the annotator.
     Raises ModelError for a model that reads too few nucleotides.
     """
 
@@ -92,6 +94,7 @@ class Annotator:
         genes: Genes | None = None,
         delta: bool = False,
         branchpoints: BranchpointScorer | None = None,
+        branchpoints_asked: bool = True,
         cache: ScoreCache | None = None,
         notices: Notices | None = None,
     ) -> None:
@@ -109,22 +112,24 @@ class Annotator:
         self._known = KnownScores(cache, model, predictor)
         if branchpoints is not None:
             self._known_branchpoints = KnownScores(cache, branchpoints.model, branchpoints.predictor)
+        self.genes = genes
         self._exons = genes if genes is not None and genes.has_exons else None
         self.strands = StrandSource(strand, field, genes, self._notices)
-        self.optional_fields = self._optional_fields(genes)
+        self.optional_fields = self._optional_fields(branchpoints_asked)
 
-    def _optional_fields(self, genes: Genes | None) -> frozenset[str]:
+    def _optional_fields(self, branchpoints_asked: bool) -> frozenset[str]:
         """Return the INFO fields, of those that not every run writes, for which this one has what they need."""
         knows_acceptors = self._exons is not None or self.strands.has_hgvsc
         has_bp = self.branchpoints is not None and knows_acceptors
         without_bp = self.branchpoints is not None and not knows_acceptors
-        if genes is not None and self._exons is None:
+        if self.genes is not None and self._exons is None:
             left_out = f"{fields.SS_ID} and {fields.BP_ID} are" if without_bp else f"{fields.SS_ID} is"
-            self._notices.warn("exons", f"{genes.path}: names no exons: {left_out} left out")
+            self._notices.warn("exons", f"{self.genes.path}: names no exons: {left_out} left out")
         elif without_bp:
-            self._notices.warn(
-                "acceptors",
-                f"{fields.BP_ID} is left out: no acceptors are known; give --genes with exons, or run VEP with --hgvs",
+            LOGGER.log(
+                logging.WARNING if branchpoints_asked else logging.INFO,
+                "%s is left out: no acceptors are known; give --genes with exons, or run VEP with --hgvs",
+                fields.BP_ID,
             )
         written = {fields.DELTA_ID: self.delta, fields.SS_ID: self._exons is not None, fields.BP_ID: has_bp}
         return frozenset(field for field, there in written.items() if there)
@@ -154,7 +159,7 @@ class Annotator:
         reference = Reference(fasta, aliases)
         genes = Genes.open(Path(options.genes), aliases) if options.genes else None
         LOGGER.info("model: %s (sha256 %s…), %s on %s", name, model.sha256[:12], str(dtype).split(".")[1], device)
-        return cls(
+        annotator = cls(
             reference,
             Predictor(model.network, device, dtype),
             model,
@@ -164,9 +169,14 @@ class Annotator:
             genes=genes,
             delta=options.delta,
             branchpoints=branchpoints,
+            branchpoints_asked=options.branchpoint_model is not None,
             cache=ScoreCache(Path(options.cache)) if options.cache else None,
             notices=notices,
         )
+        if branchpoints is not None and fields.BP_ID in annotator.optional_fields:
+            used = branchpoints.model
+            LOGGER.info("branchpoint model: %s (sha256 %s…)", used.name, used.sha256[:12])
+        return annotator
 
     def __enter__(self) -> "Annotator":
         return self
@@ -322,5 +332,4 @@ def _open_branchpoints(options: ScoringOptions, device: torch.device, dtype: tor
     if name is None:
         return None
     model = load_token_classifier(resolve(name), name)
-    LOGGER.info("branchpoint model: %s (sha256 %s…)", name, model.sha256[:12])
     return BranchpointScorer(model, Predictor(model.network, device, dtype), options.bp_distance)

@@ -197,6 +197,27 @@ def test_branchpoint_options_reach_the_run(run: Run, world: World, vcf: Path, tm
     assert run("score", f"1:400:{world.base('chr1', 400)}:N", *options).out.split(b"\n")[0].endswith(b"kl\tss\tbp")
 
 
+def test_the_bundled_branchpoint_model_is_used_where_acceptors_are_known(
+    run: Run, world: World, vcf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_random_token_classifier(tmp_path / "weights" / "bundled-branchpoint", hidden=8, heads=1, layers=1)
+    monkeypatch.setattr("sbert_model.registry.resources.files", lambda package: tmp_path)
+    options = ["-r", world.fasta, "-m", world.model, "--strand", "+", "--device", "cpu", "--threads", "1"]
+    done = run("annotate", vcf, *options, "--genes", world.genes)
+    assert b"##INFO=<ID=SBERT_BP,Number=A,Type=Float," in done.out
+    assert "sbert-vcf: branchpoint model: bundled-branchpoint (sha256 " in done.err
+    done = run("annotate", vcf, *options)
+    assert b"SBERT_BP" not in done.out
+    assert "branchpoint model" not in done.err
+    # Said, but no warning: nobody asked.
+    told = "SBERT_BP is left out: no acceptors are known; give --genes with exons, or run VEP with --hgvs\n"
+    assert f"sbert-vcf: {told}" in done.err
+    done = run("annotate", vcf, *options, "--branchpoint-model", "bundled-branchpoint")
+    assert f"sbert-vcf: warning: {told}" in done.err
+    done = run("annotate", vcf, *options, "--branchpoint-model", "none")
+    assert "SBERT_BP" not in done.err
+
+
 def test_models_of_the_wrong_kind(run: Run, world: World, vcf: Path, tmp_path: Path) -> None:
     model = write_random_token_classifier(tmp_path / "bp", hidden=8, heads=1, layers=1)
     done = run("annotate", vcf, *world.options(), "-m", model)
