@@ -1,7 +1,6 @@
 """Annotate a VCF: records through the annotator to the output, in order, in constant memory."""
 
 import contextlib
-import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -15,13 +14,15 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from sbert_model.contigs import spellings
 from sbert_model.device import use_cpu_threads
 from sbert_model.errors import InputError, OutputError
-from sbert_vcf import __version__, fields
+from sbert_vcf import fields
 from sbert_vcf.annotator import Annotator
 from sbert_vcf.consequence import find_field
 from sbert_vcf.header import Header
 from sbert_vcf.line_source import STDIN, indexed_records
+from sbert_vcf.new_file import check_new
 from sbert_vcf.notices import LOGGER, Notices
 from sbert_vcf.options import ScoringOptions
+from sbert_vcf.provenance import COMMAND, RUN, provenance
 from sbert_vcf.reference import Reference
 from sbert_vcf.results import AlleleResult
 from sbert_vcf.strand import Site
@@ -168,18 +169,10 @@ class _BuildCheck:
 
 
 def _check_output(options: AnnotateOptions) -> None:
-    if is_stream(options.output):
-        return
-    output = Path(options.output)
-    if not output.parent.is_dir():
-        raise OutputError(f"{output}: its folder does not exist; create it first")
-    if output.is_dir():
-        raise OutputError(f"{output}: is a folder; name a file")
-    if output.exists():
-        if Path(options.input).exists() and output.samefile(options.input):
-            raise OutputError(f"{output}: is the input itself; choose another name")
-        if not options.overwrite:
-            raise OutputError(f"{output}: exists already; use --overwrite to replace it")
+    source, output = Path(options.input), Path(options.output)
+    if not is_stream(options.output) and output.is_file() and source.exists() and output.samefile(source):
+        raise OutputError(f"{output}: is the input itself; choose another name")
+    check_new(options.output, options.overwrite)
 
 
 def _output_header(vcf: VcfInput, annotator: Annotator, letter: str, notices: Notices) -> Header:
@@ -188,13 +181,10 @@ def _output_header(vcf: VcfInput, annotator: Annotator, letter: str, notices: No
     if present:
         notices.warn("present", f"INFO {', '.join(present)} in the input: replaced")
     kept = vcf.header.without_info(fields.OUR_IDS).lines
-    header = Header([line for line in kept if not line.startswith((_PROVENANCE, _COMMAND))])
+    header = Header([line for line in kept if not line.startswith((RUN, COMMAND))])
     if letter in "ub" and not header.ids("contig"):
         header = header.with_lines(_contig_lines(vcf, annotator.reference, notices))
-    command = shlex.join(sys.argv).replace("\n", " ")
-    return header.with_lines(
-        [*fields.header_lines(annotator.optional_fields), _provenance(annotator), f"{_COMMAND}{command}"]
-    )
+    return header.with_lines([*fields.header_lines(annotator.optional_fields), *provenance(annotator)])
 
 
 def _contig_lines(vcf: VcfInput, reference: Reference, notices: Notices) -> list[str]:
@@ -217,31 +207,3 @@ def _contig_lines(vcf: VcfInput, reference: Reference, notices: Notices) -> list
         return []
     notices.warn("contigs", f"{vcf.name}: has no ##contig lines, which BCF needs: those of {reference.path} are added")
     return [f"##contig=<ID={name},length={length}>" for name, length in lengths.items()]
-
-
-_PROVENANCE = "##sbert_vcf=<"
-_COMMAND = "##sbert_vcf_command="
-
-
-def _provenance(annotator: Annotator) -> str:
-    model, branchpoint = annotator.model, {}
-    if fields.BP_ID in annotator.optional_fields and annotator.branchpoints is not None:
-        used = annotator.branchpoints.model
-        branchpoint = {"BranchpointModel": used.name, "BranchpointModelSHA256": used.sha256}
-    facts = {
-        "Version": __version__,
-        "Model": model.name,
-        "ModelSHA256": model.sha256,
-        **branchpoint,
-        "Window": annotator.window,
-        "Precision": str(annotator.predictor.dtype).removeprefix("torch."),
-        "Device": str(annotator.predictor.device),
-        "Strand": annotator.strands.description,
-        "Reference": annotator.reference.path.name,
-        "ReferenceIndexSHA256": annotator.reference.index_digest(),
-    }
-    return _PROVENANCE + "ID=run," + ",".join(f'{key}="{_quoted(str(value))}"' for key, value in facts.items()) + ">"
-
-
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')

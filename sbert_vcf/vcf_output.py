@@ -52,7 +52,7 @@ def open_output(output: str, letter: str, header: Header, *, index: bool, notice
         with _writing(str(temporary), output, letter, header) as writer:
             yield writer
         made = _make_index(temporary, letter, writer, notices) if index and letter in "zb" else None
-        with _reported(output):
+        with reported(output):
             _publish(temporary, final, made)
     finally:
         for suffix in ("", *_INDEX_SUFFIXES):
@@ -62,10 +62,10 @@ def open_output(output: str, letter: str, header: Header, *, index: bool, notice
 @contextlib.contextmanager
 def _writing(target: int | str, name: str, letter: str, header: Header) -> Iterator["Writer"]:
     """Open a path, or a descriptor that stays open, and close it with all written, or else with a part of it lost."""
-    with _reported(name):
+    with reported(name):
         sink = open_sink(open(target, "wb", closefd=isinstance(target, str)), letter)  # noqa: SIM115
     try:
-        with _reported(name):
+        with reported(name):
             sink.write_header(header)
         writer = Writer(sink, header, name)
         yield writer
@@ -103,8 +103,8 @@ def _beside(path: Path, suffix: str) -> Path:
 
 
 @contextlib.contextmanager
-def _reported(name: str) -> Iterator[None]:
-    """Turn what the system says of an output into an OutputError; a closed pipe passes through."""
+def reported(name: str) -> Iterator[None]:
+    """Turn what the system says of the output called `name` into an OutputError; a closed pipe passes through."""
     try:
         yield
     except BrokenPipeError:
@@ -133,10 +133,10 @@ class Writer:
             self.sorted = False
         self._last = (contig, start)
         self.longest = max(self.longest, start + 1)
-        with _reported(self.name):
+        with reported(self.name):
             self._sink.write(line)
 
     def close(self) -> None:
         """Finish the output; raises OutputError when the rest of it cannot be written."""
-        with _reported(self.name):
+        with reported(self.name):
             self._sink.close()
