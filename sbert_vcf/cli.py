@@ -15,6 +15,10 @@ from sbert_vcf import __version__
 _COMMANDS = {
     "annotate": ("sbert_vcf.cli_annotate:annotate", "Write splicing scores into the INFO column of a VCF or BCF."),
     "score": ("sbert_vcf.cli_score:score", "Score a few variants given as contig:position:ref:alt."),
+    "mutagenesis": (
+        "sbert_vcf.cli_mutagenesis:mutagenesis",
+        "Score every substitution in a region or before an acceptor; heat maps.",
+    ),
     "models": ("sbert_vcf.cli_models:models", "Show, fetch and choose the models that score variants."),
     "train": ("sbert_train.cli:train", "Pretrain and evaluate models, for human or any species."),
 }
