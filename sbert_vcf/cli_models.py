@@ -1,4 +1,4 @@
-"""The commands about models: list, info, fetch, use."""
+"""The commands about models: list, info, fetch, use, check."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +9,7 @@ from sbert_model import registry
 from sbert_model.description import describe, sha256_of
 from sbert_model.errors import ModelError
 from sbert_vcf import settings
+from sbert_vcf.cli_check import check
 
 _MASKED_LM = "BertForMaskedLM"
 _USE_IT_WITH = f"the default has to be a masked language model ({_MASKED_LM}); name it with --branchpoint-model instead"
@@ -17,6 +18,9 @@ _USE_IT_WITH = f"the default has to be a masked language model ({_MASKED_LM}); n
 @click.group()
 def models() -> None:
     """Show, fetch and choose the models that score variants."""
+
+
+models.add_command(check)
 
 
 @models.command("list")
