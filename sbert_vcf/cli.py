@@ -20,6 +20,7 @@ _COMMANDS = {
         "Score every substitution in a region or before an acceptor; heat maps.",
     ),
     "models": ("sbert_vcf.cli_models:models", "Show, fetch and choose the models that score variants."),
+    "cache": ("sbert_vcf.cli_cache:cache", "Show and prune the score caches that --cache makes."),
     "train": ("sbert_train.cli:train", "Pretrain and evaluate models, for human or any species."),
 }
 
