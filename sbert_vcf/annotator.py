@@ -2,73 +2,39 @@
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 
 import torch
 
 from sbert_model.checkpoint import Checkpoint, load_masked_lm, load_token_classifier
 from sbert_model.contigs import read_aliases
-from sbert_model.device import default_batch_size, resolve_precision, select_device
+from sbert_model.device import resolve_precision, select_device
 from sbert_model.errors import ModelError
 from sbert_model.network import MaskedLM
 from sbert_model.predict import Predictor
 from sbert_model.registry import resolve
 from sbert_model.scoring import FLANK, BranchpointChange
-from sbert_model.tokenizer import N, encode
 from sbert_vcf import fields
-from sbert_vcf.acceptors import acceptors_of
 from sbert_vcf.branchpoints import BranchpointPair, BranchpointScorer, score_pairs
 from sbert_vcf.consequence import ConsequenceField
 from sbert_vcf.genes import Genes
 from sbert_vcf.known_scores import KnownScores
 from sbert_vcf.notices import LOGGER, Notices
 from sbert_vcf.options import ScoringOptions, find_branchpoint_model, find_model, find_reference
-from sbert_vcf.pair_scores import DeltaLogit, KLContext, PairScore, SpliceSiteDivergence
+from sbert_vcf.pair_scores import PairScore
+from sbert_vcf.planning import Planned, Planner, Sites
 from sbert_vcf.reference import Reference
 from sbert_vcf.results import AlleleResult, GeneScore, SpliceSiteKL
 from sbert_vcf.score_cache import ScoreCache
-from sbert_vcf.splice_sites import splice_sites, transcripts_of
-from sbert_vcf.strand import Placement, Site, StrandSource
-from sbert_vcf.variant import Allele, Status, Variant, left_align, trim, unscorable
-from sbert_vcf.windows import WindowPair, align_bases, build_windows, fits, flank_status
+from sbert_vcf.strand import Site, StrandSource
+from sbert_vcf.variant import Status, Variant
 
 LARGEST_WINDOW = 1024
-
-
-class _OnStrand(NamedTuple):
-    """The scores that do not depend on the gene."""
-
-    kl: KLContext
-    delta: DeltaLogit | None
-
-
-class _Sites(NamedTuple):
-    """The scores of a donor and an acceptor; None without the site."""
-
-    donor: SpliceSiteDivergence | None
-    acceptor: SpliceSiteDivergence | None
-
-
-class _Planned(NamedTuple):
-    """An allele that has windows to be read, with its placements, and what is wanted of it."""
-
-    allele: Allele
-    placements: list[Placement]
-    strands: dict[str, _OnStrand]
-    sites: list[list[_Sites]]
-    """For each placement the splice sites by which the allele is judged."""
-    branchpoints: list[list[BranchpointPair]]
-    """For each placement the windows before the acceptors that the allele reaches."""
-
-    def pair_scores(self) -> Iterator[PairScore]:
-        """All but the branchpoints'."""
-        of_strands = (score for strand in self.strands.values() for score in strand)
-        of_sites = (score for placement in self.sites for sites in placement for score in sites)
-        yield from dict.fromkeys(score for score in chain(of_strands, of_sites) if score is not None)
+Plans = list[list[Planned | Status]]
+"""For each site and ALT what is wanted of it, or why it cannot be scored."""
 
 
 class Annotator:
@@ -104,7 +70,7 @@ class Annotator:
         self.window = min(LARGEST_WINDOW, model.config.max_nucleotides)
         if self.window < 2 * FLANK + 2:
             raise ModelError(f"{model.name}: reads {self.window} nt; KL-context needs at least {2 * FLANK + 2}")
-        self.batch_size = batch_size or default_batch_size(predictor.device)
+        self.batch_size = batch_size or predictor.default_batch_size
         self.delta = delta
         self._notices = notices or Notices()
         self.branchpoints = branchpoints
@@ -115,6 +81,15 @@ class Annotator:
         self.genes = genes
         self._exons = genes if genes is not None and genes.has_exons else None
         self.strands = StrandSource(strand, field, genes, self._notices)
+        self._planner = Planner(
+            reference,
+            self.strands,
+            window=self.window,
+            exons=self._exons,
+            delta=delta,
+            branchpoints=branchpoints,
+            notices=self._notices,
+        )
         self.optional_fields = self._optional_fields(branchpoints_asked)
 
     def _optional_fields(self, branchpoints_asked: bool) -> frozenset[str]:
@@ -197,89 +172,46 @@ class Annotator:
 
     def score_sites(self, sites: Sequence[Site]) -> list[tuple[AlleleResult, ...]]:
         """Score every ALT of every site; results in the order of the sites and their ALTs."""
-        plans = [[self._plan(site, index) for index in range(len(site.alts))] for site in sites]
+        return self.start(sites, self.plan(sites))()
+
+    def plan(self, sites: Sequence[Site]) -> Plans:
+        """Return what is wanted of every ALT of every site. No other thread may plan at the same time."""
+        return [[self._planner.plan(site, index) for index in range(len(site.alts))] for site in sites]
+
+    def start(self, sites: Sequence[Site], plans: Plans) -> Callable[[], list[tuple[AlleleResult, ...]]]:
+        """Let the models read what is planned; the function that comes back waits for what `score_sites` returns.
+
+        Functions are to be called in the order in which they came, each once; a thread other than the one that starts
+        may do it.
+        """
         planned = [plan for row in plans for plan in row if not isinstance(plan, Status)]
-        values = self._known.pair_scores((one for plan in planned for one in plan.pair_scores()), self.predictor)
-        branchpoints = self._branchpoint_changes(planned)
-        return [
-            tuple(
-                self._result(alt, number, plan, values, branchpoints) for number, (alt, plan) in enumerate(alleles, 1)
-            )
-            for alleles in (zip(site.alts, row, strict=True) for site, row in zip(sites, plans, strict=True))
-        ]
+        finish_pairs = self._known.start_pair_scores(
+            (one for plan in planned for one in plan.pair_scores()), self.predictor
+        )
+        finish_branchpoints = self._start_branchpoints(planned)
 
-    def _plan(self, site: Site, index: int) -> _Planned | Status:
-        alt = site.alts[index]
-        allele = unscorable(site.ref, alt) or self._normalized(site, alt)
-        if isinstance(allele, Status):
-            return allele
-        status = flank_status(allele, self.reference)
-        if status is not None:
-            return status
-        placements = self.strands.placements(site, index, allele)
-        if not placements:
-            return Status.NO_GENE
-        strands = {strand: self._on_strand(allele, strand) for strand in {place.strand: None for place in placements}}
-        sites = [self._sites(placement, allele, strands[placement.strand].kl.pair) for placement in placements]
-        pairs = [self._branchpoint_pairs(placement, allele) for placement in placements]
-        return _Planned(allele, placements, strands, sites, pairs)
+        def finish() -> list[tuple[AlleleResult, ...]]:
+            values, changes = finish_pairs(), finish_branchpoints()
+            return [
+                tuple(self._result(alt, number, plan, values, changes) for number, (alt, plan) in enumerate(alleles, 1))
+                for alleles in (zip(site.alts, row, strict=True) for site, row in zip(sites, plans, strict=True))
+            ]
 
-    def _on_strand(self, allele: Allele, strand: str) -> _OnStrand:
-        pair = build_windows(allele, strand, self.reference, self.window)
-        substitution = allele.end - allele.start == len(allele.alt) == 1
-        return _OnStrand(KLContext(pair, strand), DeltaLogit(pair, strand) if self.delta and substitution else None)
+        return finish
 
-    def _sites(self, placement: Placement, allele: Allele, pair: WindowPair) -> list[_Sites]:
-        if self._exons is None:
-            return []
-
-        def at(bases: range) -> SpliceSiteDivergence | None:
-            aligned = align_bases(allele, placement.strand, self.window, bases)
-            return SpliceSiteDivergence(pair, placement.strand, aligned) if len(aligned.reference) else None
-
-        sites = [
-            splice_sites(transcript, allele.start, allele.end)
-            for transcript in transcripts_of(self._exons, placement, allele)
-        ]
-        return [_Sites(at(donor), at(acceptor)) for donor, acceptor in dict.fromkeys(sites)]
-
-    def _branchpoint_pairs(self, placement: Placement, allele: Allele) -> list[BranchpointPair]:
+    def _start_branchpoints(
+        self, plans: Iterable[Planned]
+    ) -> Callable[[], Mapping[BranchpointPair, BranchpointChange]]:
         if self.branchpoints is None:
-            return []
-        acceptors = acceptors_of(placement, allele, self._exons, self.branchpoints.reach, self.reference.letters)
-        return self.branchpoints.pairs(allele, acceptors, self.reference)
-
-    def _normalized(self, site: Site, alt: str) -> Allele | Status:
-        contig = self.reference.contig(site.contig)
-        if contig is None:
-            self._notices.warn(
-                "contig-missing",
-                f"contigs that {self.reference.path} does not have (first: {site.contig}) get CONTIG_MISSING; --alias "
-                "can name them",
-            )
-            return Status.CONTIG_MISSING
-        end = site.start + len(site.ref)
-        if site.start < 0 or end > self.reference.contigs[contig]:
-            return Status.CONTIG_END
-        there = self.reference.ids(contig, site.start, end)
-        if ((there != encode(site.ref)) & (there != N)).any():
-            return Status.REF_MISMATCH
-        allele = trim(contig, site.start, site.ref, alt)
-        if not fits(allele, self.window):
-            return Status.TOO_LONG
-        return left_align(allele, self.reference.letters)
-
-    def _branchpoint_changes(self, plans: Iterable[_Planned]) -> dict[BranchpointPair, BranchpointChange]:
-        if self.branchpoints is None:
-            return {}
+            return dict
         pairs = (pair for plan in plans for of_placement in plan.branchpoints for pair in of_placement)
-        return self._known_branchpoints.branchpoint_changes(pairs, self.branchpoints)
+        return self._known_branchpoints.start_branchpoints(pairs, self.branchpoints)
 
     def _result(
         self,
         alt: str,
         number: int,
-        plan: _Planned | Status,
+        plan: Planned | Status,
         values: Mapping[PairScore, float],
         branchpoints: Mapping[BranchpointPair, BranchpointChange],
     ) -> AlleleResult:
@@ -318,7 +250,7 @@ def _value(score: PairScore | None, values: Mapping[PairScore, float]) -> float 
     return None if score is None else values[score]
 
 
-def _splice_site_kl(sites: Iterable[_Sites], values: Mapping[PairScore, float]) -> SpliceSiteKL:
+def _splice_site_kl(sites: Iterable[Sites], values: Mapping[PairScore, float]) -> SpliceSiteKL:
     """Of those for which it sums to most, of equals the first."""
     return max(
         (SpliceSiteKL(_value(one.donor, values), _value(one.acceptor, values)) for one in sites),

@@ -1,6 +1,6 @@
 """Branchpoint disruption: which acceptors' regions an allele reaches, and what it does to the branchpoints in them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from sbert_model.scoring import BranchpointChange, branchpoint_change
 from sbert_model.tokenizer import Ids, encode, reverse_complement
 from sbert_vcf.acceptors import Acceptor
 from sbert_vcf.cache_keys import score_key
-from sbert_vcf.pair_scores import Read, read
+from sbert_vcf.pair_scores import Read, start_reading
 from sbert_vcf.reference import Reference
 from sbert_vcf.results import BranchpointScore
 from sbert_vcf.variant import Allele
@@ -92,22 +92,37 @@ class BranchpointScorer:
 
         Raises ModelError when they are not finite.
         """
-        pairs = list(pairs)
-        log_probs = read((one for pair in pairs for one in pair.reads()), self.predictor)
-        if not all(
-            np.isfinite(np.exp(log_probs[ids.tobytes()][bases])).all() for pair in pairs for ids, bases in pair.reads()
-        ):
-            raise ModelError(
-                f"{self.model.name}: no finite branchpoint probabilities: its activations do not fit "
-                f"{str(self.predictor.dtype).split('.')[1]}; use --precision float32"
-            )
-        return {key: np.exp(of_window[:, BRANCHPOINT]) for key, of_window in log_probs.items()}  # (510,) each
+        return self._start_reading(list(pairs))()
 
     def changes(self, pairs: Iterable[BranchpointPair]) -> dict[BranchpointPair, BranchpointChange]:
         """Read the windows and return what each allele does before each acceptor. Raises ModelError as `read` does."""
+        return self.start(pairs)()
+
+    def start(self, pairs: Iterable[BranchpointPair]) -> Callable[[], dict[BranchpointPair, BranchpointChange]]:
+        """Let windows be read; what comes back waits for what `changes` returns."""
         pairs = list(pairs)
-        probabilities = self.read(pairs)
-        return {pair: _change(pair, probabilities) for pair in pairs}
+        finish = self._start_reading(pairs)
+
+        def changes() -> dict[BranchpointPair, BranchpointChange]:
+            probabilities = finish()
+            return {pair: _change(pair, probabilities) for pair in pairs}
+
+        return changes
+
+    def _start_reading(self, pairs: list[BranchpointPair]) -> Callable[[], dict[bytes, Probabilities]]:
+        reads = [one for pair in pairs for one in pair.reads()]
+        finish = start_reading(reads, self.predictor)
+
+        def probabilities() -> dict[bytes, Probabilities]:
+            found = {key: np.exp(of_window[:, BRANCHPOINT]) for key, of_window in finish().items()}  # (510,) each
+            if not all(np.isfinite(found[ids.tobytes()][bases]).all() for ids, bases in reads):
+                raise ModelError(
+                    f"{self.model.name}: no finite branchpoint probabilities: its activations do not fit "
+                    f"{str(self.predictor.dtype).split('.')[1]}; use --precision float32"
+                )
+            return found
+
+        return probabilities
 
 
 def score_pairs(

@@ -22,6 +22,7 @@ class _Keyed(Protocol):
 
 
 _Score = TypeVar("_Score", bound=_Keyed)
+_Finish = Callable[[], Mapping[_Score, Values]]
 
 
 class KnownScores:
@@ -36,40 +37,49 @@ class KnownScores:
         self._seed = scorer.seed()
         self._model = cache.model_id(scorer) if cache else 0
 
-    def pair_scores(self, scores: Iterable[PairScore], predictor: Predictor) -> dict[PairScore, float]:
-        """Return the values of scores; windows are read for those that are not known."""
+    def start_pair_scores(
+        self, scores: Iterable[PairScore], predictor: Predictor
+    ) -> Callable[[], dict[PairScore, float]]:
+        """Let windows be read for the scores that are not known; what comes back waits for the values of all."""
 
-        def compute(unknown: list[PairScore]) -> dict[PairScore, Values]:
-            return {score: (value,) for score, value in pair_scores.values_of(unknown, predictor).items()}
+        def start(unknown: list[PairScore]) -> _Finish[PairScore]:
+            finish = pair_scores.start(unknown, predictor)
+            return lambda: {score: (value,) for score, value in finish().items()}
 
-        return {score: value for score, (value,) in self._values(scores, compute).items()}
+        finish_all = self._start(scores, start)
+        return lambda: {score: value for score, (value,) in finish_all().items()}
 
-    def branchpoint_changes(
+    def start_branchpoints(
         self, pairs: Iterable[BranchpointPair], scorer: BranchpointScorer
-    ) -> dict[BranchpointPair, BranchpointChange]:
-        """Return what alleles do before acceptors; windows are read for those that are not known."""
+    ) -> Callable[[], dict[BranchpointPair, BranchpointChange]]:
+        """Let windows be read for what alleles do before acceptors where it is not known; as for pair scores."""
 
-        def compute(unknown: list[BranchpointPair]) -> dict[BranchpointPair, Values]:
-            return {
-                pair: (loss, gain, _NOWHERE if lost is None else lost)
-                for pair, (loss, gain, lost) in scorer.changes(unknown).items()
+        def start(unknown: list[BranchpointPair]) -> _Finish[BranchpointPair]:
+            finish = scorer.start(unknown)
+            return lambda: {
+                pair: (loss, gain, _NOWHERE if lost is None else lost) for pair, (loss, gain, lost) in finish().items()
             }
 
-        return {
+        finish_all = self._start(pairs, start)
+        return lambda: {
             pair: BranchpointChange(loss, gain, None if lost == _NOWHERE else int(lost))
-            for pair, (loss, gain, lost) in self._values(pairs, compute).items()
+            for pair, (loss, gain, lost) in finish_all().items()
         }
 
-    def _values(
-        self, scores: Iterable[_Score], compute: Callable[[list[_Score]], Mapping[_Score, Values]]
-    ) -> Mapping[_Score, Values]:
-        if self._cache is None:
-            return compute(list(scores))
+    def _start(self, scores: Iterable[_Score], start: Callable[[list[_Score]], _Finish[_Score]]) -> _Finish[_Score]:
+        cache = self._cache
+        if cache is None:
+            return start(list(scores))
         keys = {score: score.key(self._seed) for score in scores}
-        known = self._cache.find(list(keys.values()))
+        known = cache.find(list(keys.values()))
         found = {score: known[key] for score, key in keys.items() if key in known}
-        computed = compute([score for score in keys if score not in found])
-        # What is not finite ends the run, and must not meet the next one.
-        finite = {keys[score]: values for score, values in computed.items() if all(map(math.isfinite, values))}
-        self._cache.note(self._model, finite)
-        return {**found, **computed}
+        finish = start([score for score in keys if score not in found])
+
+        def finish_all() -> Mapping[_Score, Values]:
+            computed = finish()
+            # What is not finite ends the run, and must not meet the next one.
+            finite = {keys[score]: values for score, values in computed.items() if all(map(math.isfinite, values))}
+            cache.note(self._model, finite)
+            return {**found, **computed}
+
+        return finish_all

@@ -1,6 +1,6 @@
 """The scores of one allele on one strand: what each of them asks of the model, and what it makes of the answer."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -121,18 +121,23 @@ class SpliceSiteDivergence:
         return found
 
 
-def read(reads: Iterable[Read], predictor: Predictor) -> dict[bytes, LogProbs]:
-    """Read every distinct window once, at all the bases that are wanted of it."""
+def start_reading(reads: Iterable[Read], predictor: Predictor) -> Callable[[], dict[bytes, LogProbs]]:
+    """Let every distinct window be read once, at all the bases wanted of it; what comes back waits for the answers."""
     windows, bases = [], []
     for window, wanted in reads:
         windows.append(window)
         bases.append(wanted)
-    log_probs = predictor.log_probs(windows, bases)
-    return {window.tobytes(): found for window, found in zip(windows, log_probs, strict=True)}
+    finish = predictor.start(windows, bases)
+    return lambda: {window.tobytes(): found for window, found in zip(windows, finish(), strict=True)}
 
 
-def values_of(scores: Iterable[PairScore], predictor: Predictor) -> dict[PairScore, float]:
-    """Compute scores together."""
+def start(scores: Iterable[PairScore], predictor: Predictor) -> Callable[[], dict[PairScore, float]]:
+    """Let the windows of scores be read together; what comes back waits for their values."""
     scores = list(scores)
-    log_probs = read((one for score in scores for one in score.reads()), predictor)
-    return {score: score.value(log_probs) for score in scores}
+    finish = start_reading((one for score in scores for one in score.reads()), predictor)
+
+    def values() -> dict[PairScore, float]:
+        log_probs = finish()
+        return {score: score.value(log_probs) for score in scores}
+
+    return values

@@ -13,7 +13,7 @@ from sbert_model.checkpoint import Checkpoint, load_masked_lm
 from sbert_model.device import default_batch_size
 from sbert_model.errors import ModelError
 from sbert_model.network import MaskedLM
-from sbert_model.predict import Indices, LogProbs, Predictor
+from sbert_model.predict import Finish, Indices, Predictor
 from sbert_model.scoring import KL_CONTEXT_FLOOR
 from sbert_model.tokenizer import MASK, Ids, decode
 from sbert_vcf import fields
@@ -86,8 +86,8 @@ class MotifPredictor(Predictor):
     with_motif = np.log([0.7, 0.1, 0.1, 0.1])
     without = np.log([0.25] * 4)
 
-    def log_probs(self, windows: Sequence[Ids], positions: Sequence[Indices] | None = None) -> list[LogProbs]:
-        return [
+    def start(self, windows: Sequence[Ids], positions: Sequence[Indices] | None = None) -> Finish:
+        return lambda: [
             np.tile(self.with_motif if "GGTAAGT" in decode(window) else self.without, (len(window), 1))
             for window in windows
         ]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sbert_model.checkpoint import Checkpoint, load_token_classifier
 from sbert_model.errors import ModelError
 from sbert_model.network import TokenClassifier
-from sbert_model.predict import Indices, LogProbs, Predictor
+from sbert_model.predict import Finish, Indices, LogProbs, Predictor
 from sbert_model.tokenizer import Ids, decode
 from sbert_vcf.acceptors import Acceptor
 from sbert_vcf.branchpoints import BranchpointScorer, build_pair, reaches, score_pairs
@@ -50,8 +50,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint[TokenClassifie
 class MotifPredictor(Predictor):
     """p(branchpoint) 0.9 at the A of TACTAAC that is the sixth base, 0.2 at the A of other TNA, else 0."""
 
-    def log_probs(self, windows: Sequence[Ids], positions: Sequence[Indices] | None = None) -> list[LogProbs]:
-        return [self._one(decode(window)) for window in windows]
+    def start(self, windows: Sequence[Ids], positions: Sequence[Indices] | None = None) -> Finish:
+        return lambda: [self._one(decode(window)) for window in windows]
 
     def _one(self, text: str) -> LogProbs:
         p = np.zeros(len(text))
@@ -275,8 +275,8 @@ def test_probabilities_that_are_not_finite_stop_the_run(
     reference: Reference, model: Checkpoint[TokenClassifier]
 ) -> None:
     class Overflowing(Predictor):
-        def log_probs(self, windows: Sequence[Ids], positions: Sequence[Indices] | None = None) -> list[LogProbs]:
-            return [np.full((len(window), 2), np.nan) for window in windows]
+        def start(self, windows: Sequence[Ids], positions: Sequence[Indices] | None = None) -> Finish:
+            return lambda: [np.full((len(window), 2), np.nan) for window in windows]
 
     scorer = BranchpointScorer(model, Overflowing(model.network, CPU))
     pairs = scorer.pairs(Allele("random", 975, 976, "N"), [Acceptor("random", ACCEPTOR, "+")], reference)

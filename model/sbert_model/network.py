@@ -54,6 +54,11 @@ class MaskedLM(nn.Module):
         self.cls = _MaskedLMHead(config)
         self.cls.predictions.decoder.weight = self.bert.embeddings.word_embeddings.weight
 
+    @property
+    def num_classes(self) -> int:
+        """How many logits become probabilities."""
+        return T + 1 - A
+
     def forward(self, ids: Tensor, places: Tensor | None = None) -> Tensor:
         """Logits over the vocabulary (B, T, 10) of ids (B, T) int64; at places (see Encoder.at) (groups, n, S, 10)."""
         if places is None:
@@ -72,6 +77,11 @@ class TokenClassifier(nn.Module):
         self.config = config
         self.bert = Encoder(config)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+
+    @property
+    def num_classes(self) -> int:
+        """How many logits become probabilities."""
+        return self.config.num_labels
 
     def forward(self, ids: Tensor, places: Tensor | None = None) -> Tensor:
         """Logits over the labels, (B, T, labels), of ids (B, T) int64; at places: (groups, n, S, labels)."""

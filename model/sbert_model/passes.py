@@ -1,6 +1,6 @@
-"""Forward passes on one device: token ids in, logits at the places that were asked for out."""
+"""Forward passes on one device: windows in, logits at the places that were asked for out."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -12,6 +12,8 @@ from sbert_model.network import MaskedLM, TokenClassifier
 from sbert_model.tokenizer import Ids, with_specials
 
 Logits = npt.NDArray[np.float32]
+Collect = Callable[[], list[Logits]]
+"""Waits for the logits (groups · n, S, classes) of each pass that was submitted, in the order of its places."""
 
 
 class Pass(NamedTuple):
@@ -24,29 +26,47 @@ class Pass(NamedTuple):
 class Runner(Protocol):
     """Where passes are run."""
 
-    def run(self, passes: Iterable[Pass]) -> list[Logits]:
-        """Logits (groups · n, S, classes) of each pass, in the order of its places."""
+    width: int
+    """How many devices share the passes."""
+
+    def submit(self, passes: Sequence[Pass]) -> Collect:
+        """Let passes be run. What comes back is to be called once, in the order of submission, by any one thread."""
+
+    def close(self) -> None:
+        """End; what is under way is lost."""
 
 
 class DeviceRunner:
     """Runs passes of a network on one device. It takes the network over: moves it to `device` and `dtype`."""
+
+    width = 1
 
     def __init__(self, network: MaskedLM | TokenClassifier, device: torch.device, dtype: torch.dtype) -> None:
         self.network = network.to(device=device, dtype=dtype)
         self.network.bert.fuse()
         self.device = device
 
-    def run(self, passes: Iterable[Pass]) -> list[Logits]:
-        """Logits (groups · n, S, classes) of each pass, in the order of its places.
+    def submit(self, passes: Sequence[Pass]) -> Collect:
+        """Run passes; on a GPU queue them, so that copies, kernels and the work of the CPU overlap.
 
-        On a GPU all passes are queued before the first result is waited for, so that copies and kernels overlap.
         Raises torch.OutOfMemoryError where a pass does not fit the device.
         """
         with torch.inference_mode():
             queued = [self._queue(with_specials(windows), places) for windows, places in passes]
-            if self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)
-        return [logits.numpy() for logits in queued]
+        done = None
+        if self.device.type == "cuda":
+            done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            done.record(torch.cuda.current_stream(self.device))
+
+        def collect() -> list[Logits]:
+            if done is not None:
+                done.synchronize()
+            return [logits.numpy() for logits in queued]
+
+        return collect
+
+    def close(self) -> None:
+        """Nothing is to be ended."""
 
     def _queue(self, ids: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> Tensor:
         ids_there, places_there = (self._there(torch.from_numpy(array)) for array in (ids, places))

@@ -1,22 +1,25 @@
 """Windows in, log-probabilities per base out: which blocks of which windows run, and a memory of those seen last."""
 
+import logging
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from sbert_model.device import windows_per_pass
+from sbert_model.device import default_batch_size, windows_per_pass
 from sbert_model.encoder import BLOCK, block_starts
-from sbert_model.errors import ModelError
+from sbert_model.errors import DeviceError, ModelError
 from sbert_model.network import MaskedLM, TokenClassifier
-from sbert_model.passes import DeviceRunner, Logits, Pass
-from sbert_model.tokenizer import Ids
+from sbert_model.passes import DeviceRunner, Logits, Pass, Runner
+from sbert_model.tokenizer import Ids, N
 
 LogProbs = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
+Finish = Callable[[], list[LogProbs]]
+LOGGER = logging.getLogger(__name__)
 REMEMBERED = 4096
 """Windows that a Predictor remembers: 64 MiB of logits at 1,024 nt."""
 _PLACES_PER_WINDOW = 2
@@ -41,9 +44,13 @@ class Predictor:
         device: torch.device,
         dtype: torch.dtype = torch.float32,
         remember: int = REMEMBERED,
+        runner: Runner | None = None,
     ) -> None:
-        """`remember`: how many of the windows seen last are kept with their result, about 16 KB for each 1,024 nt."""
-        self._runner = DeviceRunner(network, device, dtype)
+        """`remember`: how many of the windows seen last are kept with their result, about 16 KB for each 1,024 nt.
+
+        runner: where the passes run, by default in this process.
+        """
+        self._runner = runner or DeviceRunner(network, device, dtype)
         self.network = network
         self.device = device
         self.dtype = dtype
@@ -53,6 +60,36 @@ class Predictor:
         self.passes_run = 0
         self._remember = remember
         self._logits: OrderedDict[bytes, Logits] = OrderedDict()
+        self._blocks: dict[bytes, set[int]] = {}
+
+    @property
+    def default_batch_size(self) -> int:
+        """How many alleles to gather, so that few passes run part-filled and every device has some."""
+        return default_batch_size(self.device) * self._runner.width
+
+    def fit(self) -> None:
+        """Halve the windows of a pass until the longest ones fit the device's memory. To be called before the first.
+
+        Raises DeviceError for a device that is too small for one window.
+        """
+        window = np.full(self.network.config.max_nucleotides, N, dtype=np.uint8)
+        every_block = list(range(len(block_starts(len(window) + _SPECIALS))))
+        wanted = self.windows_per_pass
+        while True:
+            trial = self._pass([window] * self.windows_per_pass, [every_block] * self.windows_per_pass)
+            try:
+                self._runner.submit([trial] * self._runner.width)()
+                break
+            except torch.OutOfMemoryError as error:
+                if self.windows_per_pass == 1:
+                    raise DeviceError(
+                        f"{self.device}: has no memory for one window of {len(window)} nt; choose --device cpu"
+                    ) from error
+                self.windows_per_pass //= 2
+        if self.windows_per_pass < wanted:
+            LOGGER.warning(
+                "%s: little memory: %d windows in a pass instead of %d", self.device, self.windows_per_pass, wanted
+            )
 
     def log_probs(self, windows: Sequence[Ids], positions: Sequence[Indices] | None = None) -> list[LogProbs]:
         """Log-probabilities (W, classes) at the bases of each window of ids (W,), without [CLS] and [SEP].
@@ -62,30 +99,50 @@ class Predictor:
         Windows may differ in length. Equal windows run once and share one array, which is read-only.
         Raises ModelError for a window longer than the network reads.
         """
+        return self.start(windows, positions)()
+
+    def start(self, windows: Sequence[Ids], positions: Sequence[Indices] | None = None) -> Finish:
+        """Let windows be read; the function that comes back waits for what `log_probs` returns.
+
+        Functions are to be called in the order in which they came, each once; a thread other than the one that starts
+        may do it.
+        """
         keys = [window.tobytes() for window in windows]
         asked = _merged(keys, windows, positions)
-        known = {key: self._logits[key] for key in asked if key in self._logits}
-        missing = {key: blocks for key, one in asked.items() if (blocks := _missing_blocks(one, known.get(key)))}
-        self._run(missing, asked, known)
-        self._keep(known)
-        self.windows_served += len(windows)
-        results = {key: _log_softmax(logits, asked[key].wanted) for key, logits in known.items()}
-        return [results[key] for key in keys]
-
-    def _run(self, missing: dict[bytes, list[int]], asked: dict[bytes, "_Asked"], known: dict[bytes, Logits]) -> None:
-        """Run the blocks that are missing of windows, and write their logits into `known`."""
+        missing = {key: blocks for key, one in asked.items() if (blocks := self._missing_blocks(key, one.wanted))}
         batches = list(self._batches(missing))
         passes = [
             self._pass([asked[key].window for key in batch], [missing[key] for key in batch]) for batch in batches
         ]
-        for batch, logits in zip(batches, self._runner.run(passes), strict=True):
-            places = iter(logits)
-            for key in batch:
-                of_window = known.setdefault(key, np.full((len(key), logits.shape[-1]), np.nan, dtype=np.float32))
-                for block, place in zip(missing[key], places, strict=False):
-                    _write_block(of_window, block, place)
-        self.passes_run += len(batches)
+        logits = {key: self._logits[key] if key in self._logits else self._empty(len(key)) for key in asked}
+        self._keep(logits, missing)
+        collect = self._runner.submit(passes)
+        self.windows_served += len(windows)
         self.windows_run += len(missing)
+        self.passes_run += len(passes)
+
+        def finish() -> list[LogProbs]:
+            for batch, of_pass in zip(batches, collect(), strict=True):
+                places = iter(of_pass)
+                for key in batch:
+                    for block, of_block in zip(missing[key], places, strict=False):
+                        _write_block(logits[key], block, of_block)
+            results = {key: _log_softmax(logits[key], one.wanted) for key, one in asked.items()}
+            return [results[key] for key in keys]
+
+        return finish
+
+    def close(self) -> None:
+        """Let go of what runs the passes."""
+        self._runner.close()
+
+    def _missing_blocks(self, key: bytes, wanted: npt.NDArray[np.bool_]) -> list[int]:
+        """Numbers of the blocks that hold wanted bases and were not started."""
+        blocks = set(((np.flatnonzero(wanted) + _CLS) // BLOCK).tolist())
+        return sorted(blocks - self._blocks[key] if key in self._logits else blocks)
+
+    def _empty(self, length: int) -> Logits:
+        return np.full((length, self.network.num_classes), np.nan, dtype=np.float32)
 
     def _batches(self, keys: Iterable[bytes]) -> Iterator[list[bytes]]:
         """Keys of windows of one length, as many as make one pass or fewer."""
@@ -110,13 +167,16 @@ class Predictor:
         filling = [windows[0]] * (self.windows_per_pass - len(windows))
         return Pass(np.stack(windows + filling), np.array(places, dtype=np.int64).reshape(-1, together, 2))
 
-    def _keep(self, logits: dict[bytes, Logits]) -> None:
-        """Remember these windows as the ones used last, and forget the oldest."""
+    def _keep(self, logits: dict[bytes, Logits], blocks: dict[bytes, list[int]]) -> None:
+        """Remember these windows, with the blocks that are started now, as the ones used last; forget the oldest."""
         for key, value in logits.items():
+            started = self._blocks[key] if key in self._logits else set()
+            self._blocks[key] = started | set(blocks.get(key, ()))
             self._logits[key] = value
             self._logits.move_to_end(key)
         while len(self._logits) > self._remember:
-            self._logits.popitem(last=False)
+            oldest, _ = self._logits.popitem(last=False)
+            del self._blocks[oldest]
 
 
 class _Asked(NamedTuple):
@@ -133,12 +193,6 @@ def _merged(keys: list[bytes], windows: Sequence[Ids], positions: Sequence[Indic
         one = asked.setdefault(key, _Asked(window, np.zeros(len(window), dtype=np.bool_)))
         one.wanted[slice(None) if positions is None else positions[number]] = True
     return asked
-
-
-def _missing_blocks(asked: _Asked, known: Logits | None) -> list[int]:
-    """Numbers of the blocks that hold wanted bases whose logits are not known."""
-    missing = asked.wanted if known is None else asked.wanted & np.isnan(known[:, 0])
-    return sorted(set(((np.flatnonzero(missing) + _CLS) // BLOCK).tolist()))
 
 
 def _write_block(logits: Logits, block: int, of_block: Logits) -> None:
