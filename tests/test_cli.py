@@ -95,7 +95,7 @@ def test_help_imports_no_torch() -> None:
         [sys.executable, "-c", code, "--help"], env=ENVIRONMENT, capture_output=True, text=True, check=True
     )
     assert done.stdout.endswith("[]\n")
-    for name in ("annotate", "score", "models", "train"):
+    for name in ("annotate", "score", "models", "cache", "train"):
         assert f"\n  {name} " in done.stdout
 
 
