@@ -125,7 +125,8 @@ def report(mutated: list[Mutated], branchpoints_there: int) -> None:
     print(f"[{NEAR[0]}, +{NEAR[-1]}] has {by_offset[near].sum() / by_offset.sum():.0%} of the sum of mean |Δp|.\n")
     print("| offset | mean \\|Δp\\| | mean loss |\n|--:|--:|--:|")
     for row, offset in enumerate(OFFSETS):
-        print(f"| {_signed(offset)} | {interval(magnitudes[:, row])} | {interval(np.nanmean(losses[:, row], axis=1))} |")
+        loss = np.nanmean(losses[:, row], axis=1)  # (N,)
+        print(f"| {_signed(offset)} | {interval(magnitudes[:, row])} | {interval(loss)} |")
     print(f"\nMean |Δp| by substitution (a dash: fewer than {FEWEST} branchpoints have that base):\n")
     print("| offset | base | n | to A | to C | to G | to U | mean \\|Δp\\| | mean loss |")
     print("|--:|---|--:|--:|--:|--:|--:|--:|--:|")
