@@ -164,11 +164,21 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, product: Product) -> Tensor:
 def _paired_attend(q: Change, k: Change, v: Change, product: Product) -> Change:
     """ΔS = δq kᵀ + q_alt δkᵀ; P_alt − P = P expm1(ΔS − Δlse); ΔO = P_alt δv + (P_alt − P) v."""
     scale = 1 / math.sqrt(q.ref.shape[-1])
-    p = torch.softmax(product(q.ref, k.ref.T) * scale, dim=-1)  # (T, T)
-    scores = (product(q.delta, k.ref.T) + product(q.alt, k.delta.T)) * scale  # (T, T)
-    log_sum = torch.log1p((p * torch.expm1(scores)).sum(-1, keepdim=True))  # (T, 1)
-    change = p * torch.expm1(scores - log_sum)  # (T, T)
-    return Change(product(p, v.ref), product(p + change, v.delta) + product(change, v.ref))
+    scores = product(q.ref, k.ref.T) * scale  # (T, T)
+    log_p = torch.log_softmax(scores, dim=-1)  # (T, T)
+    change = (product(q.delta, k.ref.T) + product(q.alt, k.delta.T)) * scale  # (T, T)
+    grown = _exp_difference(log_p, change).sum(-1, keepdim=True)  # (T, 1)
+    # Where the row's sum changes much (it may overflow, or vanish), the logarithm of the new one is exact enough.
+    new_sum = torch.logsumexp(log_p + change, dim=-1, keepdim=True)
+    log_sum = torch.where(grown.abs() < 0.5, torch.log1p(grown), new_sum)
+    p = log_p.exp()
+    p_change = _exp_difference(log_p, change - log_sum)  # (T, T)
+    return Change(product(p, v.ref), product(p + p_change, v.delta) + product(p_change, v.ref))
+
+
+def _exp_difference(x: Tensor, change: Tensor) -> Tensor:
+    """exp(x + change) − exp(x), also where exp(change) overflows, as it does where sharp attention moves."""
+    return torch.where(change > 0, -(x + change).exp() * torch.expm1(-change), x.exp() * torch.expm1(change))
 
 
 def _differenced(function: Callable[[Tensor], Tensor], x: Change) -> Change:

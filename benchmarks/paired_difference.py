@@ -213,11 +213,11 @@ def main() -> None:
     parser.add_argument("--fasta", type=Path)
     parser.add_argument("--snvs", type=int, default=30)
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--modes", help="names, separated by commas; default: all")
+    parser.add_argument("--modes", help="names, separated by semicolons; default: all")
     options = parser.parse_args()
     use_cpu_threads(options.threads)
     pairs = snvs_of(options.vcf, options.fasta, options.snvs) if options.vcf else made_up_snvs(options.snvs)
-    wanted = options.modes.split(",") if options.modes else [mode.name for mode in MODES]
+    wanted = options.modes.split(";") if options.modes else [mode.name for mode in MODES]
     network = constructed() if options.model == "constructed" else published(options.model)
     report(network, pairs, [mode for mode in MODES if mode.name in wanted])
 
