@@ -95,7 +95,7 @@ def test_help_imports_no_torch() -> None:
         [sys.executable, "-c", code, "--help"], env=ENVIRONMENT, capture_output=True, text=True, check=True
     )
     assert done.stdout.endswith("[]\n")
-    for name in ("annotate", "score", "models", "cache", "train"):
+    for name in ("annotate", "score", "mutagenesis", "models", "cache", "train"):
         assert f"\n  {name} " in done.stdout
 
 
@@ -104,7 +104,7 @@ def test_module_is_the_command() -> None:
     assert done.stdout == f"sbert-vcf, version {__version__}\n"
 
 
-@pytest.mark.parametrize("command", [[], ["annotate"], ["score"], ["models"]])
+@pytest.mark.parametrize("command", [[], ["annotate"], ["score"], ["mutagenesis"], ["models"]])
 def test_help(command: list[str]) -> None:
     for option in ("-h", "--help"):
         done = CliRunner().invoke(cli, [*command, option])
