@@ -120,3 +120,22 @@ def test_a_transcript_without_genes_or_exons(reference: Reference, tmp_path: Pat
     path.write_text('chr1\tx\ttranscript\t11\t50\t.\t+\t.\tgene_id "G"; transcript_id "T";\n')
     with pytest.raises(InputError, match=r"T:1: .*bare\.gtf names no exons of T$"):
         found("T:1", reference, Genes.open(path, cache=tmp_path / "cache"))
+
+
+@pytest.mark.real_data
+def test_acceptors_of_hg19_are_ag_in_front_of_the_exon(data: Path, tmp_path: Path) -> None:
+    """On both strands: the last two bases of the intron by the number of the intron and the strand."""
+    genes = Genes.open(data / "hg19" / "genes.gtf.gz", cache=tmp_path)
+    seen: dict[str, list[bool]] = {"+": [], "-": []}
+    with Reference(data / "hg19" / "hg19.regions.fa.gz") as reference:
+        for region in (data / "hg19" / "regions.bed").read_text().splitlines():
+            contig, start, end = region.split("\t")[0], *map(int, region.split("\t")[1:3])
+            for transcript in genes.transcripts_overlapping(contig, start, end):
+                if not start <= transcript.start < transcript.end <= end:
+                    continue
+                for intron in range(1, len(transcript.exons)):
+                    stretch = found(f"{transcript.transcript_id}:{intron}", reference, genes, up=2, down=0)
+                    letters = reference.letters(stretch.contig, stretch.start, stretch.end)
+                    seen[transcript.strand].append(letters == ("AG" if transcript.strand == "+" else "CT"))
+    assert min(map(len, seen.values())) > 300
+    assert all(sum(of_strand) / len(of_strand) > 0.98 for of_strand in seen.values())
