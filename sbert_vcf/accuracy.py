@@ -112,7 +112,7 @@ def check(options: ScoringOptions, vcf: str | None, alleles: int = ALLELES, *, p
         annotator = stack.enter_context(
             Annotator.open(options, field=field, header_reference=header_reference, notices=notices)
         )
-        exact = in_float64(annotator, options, field)
+        exact = in_float64(annotator, options, field, notices)
         with tqdm(total=alleles, unit=" alleles", file=sys.stderr, disable=not progress) as bar:
             scores = []
             for pair in score_both(annotator, exact, sites, alleles):
@@ -137,7 +137,9 @@ def _sites(records: VcfInput, field: ConsequenceField | None) -> Iterator[Site]:
         yield Site(record.contig, record.start, record.ref, record.alts, consequences)
 
 
-def in_float64(annotator: Annotator, options: ScoringOptions, field: ConsequenceField | None = None) -> Annotator:
+def in_float64(
+    annotator: Annotator, options: ScoringOptions, field: ConsequenceField | None, notices: Notices
+) -> Annotator:
     """Return an annotator for the same scores, whose models run in float64; it shares the reference."""
     aliases = read_aliases(Path(options.alias)) if options.alias else []
     branchpoints = None
@@ -153,7 +155,7 @@ def in_float64(annotator: Annotator, options: ScoringOptions, field: Consequence
         field=field,
         genes=Genes.open(Path(options.genes), aliases) if options.genes else None,
         branchpoints=branchpoints,
-        notices=Notices(),
+        notices=notices,
     )
 
 
@@ -172,8 +174,14 @@ def figures(scores: Iterable[Scores]) -> list[Figure]:
 
     The relative error of a splice-site KL below 1e-6 nats, which counts as nothing in KL-context, is that of 1e-6.
     """
-    pairs = [pair for one, other in scores for pair in zip(one.scores, other.scores, strict=True)]
-    kl = _columns(pairs, lambda score: [score.kl])
+    pairs: list[tuple[GeneScore, GeneScore]] = []
+    on_strands: list[tuple[GeneScore, GeneScore]] = []
+    for one, other in scores:
+        of_genes = list(zip(one.scores, other.scores, strict=True))
+        pairs += of_genes
+        # KL-context is the same for all genes on a strand.
+        on_strands += {pair[0].placement.strand: pair for pair in of_genes}.values()
+    kl = _columns(on_strands, lambda score: [score.kl])
     sites = _columns(pairs, lambda score: score.splice_sites)
     branchpoints = _columns(pairs, lambda score: score.branchpoint[:2] if score.branchpoint else ())
     relative = np.abs(sites[0] - sites[1]) / np.maximum(np.abs(sites[1]), KL_FLOOR)
