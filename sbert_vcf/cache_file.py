@@ -139,6 +139,11 @@ def size_of(connection: sqlite3.Connection) -> int:
     return _pragma(connection, "page_count") * _pragma(connection, "page_size")
 
 
+def size_text(size: int) -> str:
+    """Return a size in bytes as people read it."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
+
+
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
     return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 

@@ -31,10 +31,10 @@ def cache() -> None:
 @click.argument("file", type=_FILE)
 def info(file: Path) -> None:
     """Show how large a score cache is, and of which models it has how many scores."""
-    from sbert_vcf.cache_file import facts
+    from sbert_vcf.cache_file import facts, size_text
 
     found = facts(file)
-    click.echo(f"file    {file}\nformat  {found.version}\nsize    {_megabytes(found.size)}")
+    click.echo(f"file    {file}\nformat  {found.version}\nsize    {size_text(found.size)}")
     click.echo(f"scores  {sum(entries.scores for entries in found.models):,}")
     for entries in found.models:
         day = datetime.fromtimestamp(entries.used * 86400, timezone.utc).date()
@@ -51,15 +51,12 @@ def info(file: Path) -> None:
 def prune(file: Path, max_size: int | None, unused: int | None) -> None:
     """Drop scores from a cache, by the time since they were used, by size or both, and shrink the file."""
     from sbert_vcf.cache_file import prune as prune_file
+    from sbert_vcf.cache_file import size_text
 
     if max_size is None and unused is None:
         raise click.UsageError("say what to drop: --max-size, --unused or both")
     done = prune_file(file, max_bytes=max_size, unused_days=unused)
     click.echo(
         f"{file}: {done.removed:,} scores removed, {done.kept:,} kept; "
-        f"{_megabytes(done.size_before)} before, {_megabytes(done.size_after)} now"
+        f"{size_text(done.size_before)} before, {size_text(done.size_after)} now"
     )
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from sbert_model.errors import InputError
-from sbert_vcf.cache_file import open_cache, size_of, today, transaction
+from sbert_vcf.cache_file import open_cache, size_of, size_text, today, transaction
 from sbert_vcf.cache_keys import Scorer
 from sbert_vcf.notices import LOGGER
 
@@ -121,7 +121,7 @@ class ScoreCache:
         def describe(connection: sqlite3.Connection) -> str:
             self._write(connection)
             share = f"{self.found / self.asked:.0%} of " if self.asked else ""
-            return f"cache {self.path}: {share}{self.asked:,} scores found, {size_of(connection) / 1e6:.1f} MB"
+            return f"cache {self.path}: {share}{self.asked:,} scores found, {size_text(size_of(connection))}"
 
         with self._lock:
             return self._attempt(describe, "")

@@ -91,6 +91,15 @@ def test_pruning_does_not_disturb_a_run(path: Path, monkeypatch: pytest.MonkeyPa
     assert known(path, range(500)) == {2}
 
 
+def test_sizes_as_people_read_them() -> None:
+    assert [cache_file.size_text(size) for size in (20_480, 999_499, 1_000_000, 2_345_678_901)] == [
+        "20 kB",
+        "999 kB",
+        "1.0 MB",
+        "2,345.7 MB",
+    ]
+
+
 def test_what_is_no_cache_is_refused(path: Path) -> None:
     with pytest.raises(InputError, match="no such score cache"):
         facts(path)

@@ -30,7 +30,7 @@ def test_info(path: Path) -> None:
     assert run("info", path).stdout.splitlines() == [
         f"file    {path}",
         "format  1",
-        f"size    {path.stat().st_size / 1e6:.1f} MB",
+        f"size    {path.stat().st_size / 1e3:.0f} kB",
         "scores  1,200",
         "  1,200 of model tiny (sha256 abababababab…) in float32, last used 2024-10-04",
     ]

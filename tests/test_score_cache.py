@@ -84,7 +84,7 @@ def test_the_summary_tells_hits_and_size(path: Path) -> None:
     fill(path, range(3))
     with ScoreCache(path) as cache:
         cache.find([key(number) for number in range(4)])
-        assert cache.summary() == f"cache {path}: 75% of 4 scores found, 0.0 MB"
+        assert cache.summary() == f"cache {path}: 75% of 4 scores found, {path.stat().st_size / 1e3:.0f} kB"
 
 
 def test_use_is_noted_by_the_day(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
