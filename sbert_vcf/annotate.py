@@ -1,12 +1,15 @@
-"""Annotate a VCF: records through the annotator to the output, in order, in constant memory."""
+"""Annotate a VCF: records through the annotator to the output, in order, in constant memory.
+
+One thread reads records and plans what to ask of them, this one lets the model read, a third formats and writes.
+"""
 
 import contextlib
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -15,13 +18,14 @@ from sbert_model.contigs import spellings
 from sbert_model.device import use_cpu_threads
 from sbert_model.errors import InputError, OutputError
 from sbert_vcf import fields
-from sbert_vcf.annotator import Annotator
+from sbert_vcf.annotator import Annotator, Plans
 from sbert_vcf.consequence import find_field
 from sbert_vcf.header import Header
 from sbert_vcf.line_source import STDIN, indexed_records
 from sbert_vcf.new_file import check_new
 from sbert_vcf.notices import LOGGER, Notices
 from sbert_vcf.options import ScoringOptions
+from sbert_vcf.pipeline import made_ahead, taken_behind
 from sbert_vcf.provenance import COMMAND, RUN, provenance
 from sbert_vcf.reference import Reference
 from sbert_vcf.results import AlleleResult
@@ -31,6 +35,7 @@ from sbert_vcf.vcf_input import Record, VcfInput
 from sbert_vcf.vcf_output import STDOUT, format_of, is_stream, open_output
 
 _RECORDS_AT_ONCE = 1000
+_GROUPS_WAITING = 2  # between two stages: enough that none waits for another's odd slow group
 _CHECKED_FOR_BUILD = 1000
 # What tells nothing about whether REF fits the FASTA.
 _REF_NOT_SEEN = {Status.CONTIG_MISSING, Status.STAR, Status.SYMBOLIC, Status.BREAKEND, Status.NON_ACGT}
@@ -78,14 +83,21 @@ def annotate(options: AnnotateOptions, scoring: ScoringOptions) -> Counter[Statu
                 *(annotator.window, annotator.batch_size, threads, annotator.strands.description),
             )
             build = _BuildCheck(vcf.name, str(annotator.reference.path), options.force)
-            for record, results in _scored(vcf, annotator, field.id if field else None):
-                tally.update([result.status for result in results] or [Status.NO_ALT])
-                build.see(results)
-                ours = fields.info_text(results, annotator.optional_fields) if results else ""
-                writer.write(record.line(ours, fields.OUR_IDS), record.contig, record.start)
-                if options.progress:
-                    bar.set_postfix_str(f"{tally[Status.OK] / tally.total():.0%} scored", refresh=False)
-                    bar.update()
+
+            def write(scored: _Scored) -> None:
+                for record, results in zip(scored.records, scored.results(), strict=True):
+                    tally.update([result.status for result in results] or [Status.NO_ALT])
+                    build.see(results)
+                    ours = fields.info_text(results, annotator.optional_fields) if results else ""
+                    writer.write(record.line(ours, fields.OUR_IDS), record.contig, record.start)
+                    if options.progress:
+                        bar.set_postfix_str(f"{tally[Status.OK] / tally.total():.0%} scored", refresh=False)
+                        bar.update()
+
+            planned = _planned(vcf, annotator, field.id if field else None)
+            with made_ahead(planned, _GROUPS_WAITING) as groups, taken_behind(write, _GROUPS_WAITING) as write_behind:
+                for records, sites, plans in groups:
+                    write_behind(_Scored(records, annotator.start(sites, plans)))
             build.finish()
             annotator.log_windows()
     return tally
@@ -103,10 +115,23 @@ def _progress_bar(options: AnnotateOptions) -> Iterator["tqdm[NoReturn]"]:
         yield bar
 
 
-def _scored(
-    records: Iterable[Record], annotator: Annotator, consequence_id: str | None
-) -> Iterator[tuple[Record, tuple[AlleleResult, ...]]]:
-    """Score records by groups that fill the model's batches; they come back in their order."""
+class _Planned(NamedTuple):
+    """Records that go together, and what is wanted of them."""
+
+    records: list[Record]
+    sites: list[Site]
+    plans: Plans
+
+
+class _Scored(NamedTuple):
+    """Records that go together, and the function that waits for their results."""
+
+    records: list[Record]
+    results: Callable[[], list[tuple[AlleleResult, ...]]]
+
+
+def _planned(records: Iterable[Record], annotator: Annotator, consequence_id: str | None) -> Iterator[_Planned]:
+    """Plan records by groups that fill the model's batches."""
     for group in _groups(records, annotator.batch_size):
         sites = [
             Site(
@@ -118,7 +143,7 @@ def _scored(
             )
             for record in group
         ]
-        yield from zip(group, annotator.score_sites(sites), strict=True)
+        yield _Planned(group, sites, annotator.plan(sites))
 
 
 def _groups(records: Iterable[Record], alleles: int) -> Iterator[list[Record]]:

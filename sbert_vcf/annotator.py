@@ -1,5 +1,6 @@
 """The path from alleles to scores: windows, one pass of the model per window, KL-context."""
 
+import contextlib
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -7,11 +8,10 @@ from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
-import torch
-
 from sbert_model.checkpoint import Checkpoint, load_masked_lm, load_token_classifier
+from sbert_model.compute import Compute
 from sbert_model.contigs import read_aliases
-from sbert_model.device import resolve_precision, select_device
+from sbert_model.device import resolve_precision, select_devices
 from sbert_model.errors import ModelError
 from sbert_model.network import MaskedLM
 from sbert_model.predict import Predictor
@@ -44,7 +44,8 @@ class Annotator:
     field of the sites, if they carry one; delta: also compute p(alt) - p(ref) at the masked position, one more pass for
     each single-nucleotide substitution and strand; branchpoints: also score branchpoints, by this model, which takes
     passes of its own for alleles near an acceptor; branchpoints_asked: whether it was asked for, so that it deserves a
-    warning where no acceptors are known; cache: where scores are looked up first, closed with the annotator.
+    warning where no acceptors are known; cache: where scores are looked up first, and compute: what the
+    predictors run on, both closed with the annotator.
     Raises ModelError for a model that reads too few nucleotides.
     """
 
@@ -62,6 +63,7 @@ class Annotator:
         branchpoints: BranchpointScorer | None = None,
         branchpoints_asked: bool = True,
         cache: ScoreCache | None = None,
+        compute: Compute | None = None,
         notices: Notices | None = None,
     ) -> None:
         self.reference = reference
@@ -75,6 +77,8 @@ class Annotator:
         self._notices = notices or Notices()
         self.branchpoints = branchpoints
         self.cache = cache
+        self.devices = compute.devices if compute else str(predictor.device)
+        self._compute = compute
         self._known = KnownScores(cache, model, predictor)
         if branchpoints is not None:
             self._known_branchpoints = KnownScores(cache, branchpoints.model, branchpoints.predictor)
@@ -123,31 +127,39 @@ class Annotator:
         field: the consequence field that sites will carry; header_reference: the FASTA that a VCF header names.
         Raises SbertError subclasses for whatever is missing or broken.
         """
-        device = select_device(options.device)
-        dtype = resolve_precision(options.precision, device)
+        devices = select_devices(options.device, options.workers)
+        dtype = resolve_precision(options.precision, devices[0])
         aliases = read_aliases(Path(options.alias)) if options.alias else []
         fasta = find_reference(options.reference, header_reference)
         # Before a genome is indexed and an annotation parsed, which may take minutes.
         name = find_model(options.model)
         model = load_masked_lm(resolve(name), name)
-        branchpoints = _open_branchpoints(options, device, dtype)
-        reference = Reference(fasta, aliases)
-        genes = Genes.open(Path(options.genes), aliases) if options.genes else None
-        LOGGER.info("model: %s (sha256 %s…), %s on %s", name, model.sha256[:12], str(dtype).split(".")[1], device)
-        annotator = cls(
-            reference,
-            Predictor(model.network, device, dtype),
-            model,
-            batch_size=options.batch_size,
-            strand=options.strand,
-            field=field,
-            genes=genes,
-            delta=options.delta,
-            branchpoints=branchpoints,
-            branchpoints_asked=options.branchpoint_model is not None,
-            cache=ScoreCache(Path(options.cache)) if options.cache else None,
-            notices=notices,
-        )
+        with contextlib.ExitStack() as stack:
+            compute = Compute(devices, dtype, options.threads)
+            stack.callback(compute.close)
+            predictor = compute.predictor(model.network)
+            branchpoints = _open_branchpoints(options, compute)
+            reference = Reference(fasta, aliases)
+            genes = Genes.open(Path(options.genes), aliases) if options.genes else None
+            predictor.fit()
+            precision = str(dtype).removeprefix("torch.")
+            LOGGER.info("model: %s (sha256 %s…), %s on %s", name, model.sha256[:12], precision, compute.devices)
+            annotator = cls(
+                reference,
+                predictor,
+                model,
+                batch_size=options.batch_size,
+                strand=options.strand,
+                field=field,
+                genes=genes,
+                delta=options.delta,
+                branchpoints=branchpoints,
+                branchpoints_asked=options.branchpoint_model is not None,
+                cache=ScoreCache(Path(options.cache)) if options.cache else None,
+                compute=compute,
+                notices=notices,
+            )
+            stack.pop_all()
         if branchpoints is not None and fields.BP_ID in annotator.optional_fields:
             used = branchpoints.model
             LOGGER.info("branchpoint model: %s (sha256 %s…)", used.name, used.sha256[:12])
@@ -162,6 +174,8 @@ class Annotator:
         self.reference.__exit__(kind, error, trace)
         if self.cache is not None:
             self.cache.close()
+        if self._compute is not None:
+            self._compute.close()
 
     def score(self, variants: Iterable[Variant]) -> Iterator[AlleleResult]:
         """Score variants in order and lazily: `batch_size` of them are read before their first result is given."""
@@ -259,9 +273,11 @@ def _splice_site_kl(sites: Iterable[Sites], values: Mapping[PairScore, float]) -
     )
 
 
-def _open_branchpoints(options: ScoringOptions, device: torch.device, dtype: torch.dtype) -> BranchpointScorer | None:
+def _open_branchpoints(options: ScoringOptions, compute: Compute) -> BranchpointScorer | None:
     name = find_branchpoint_model(options.branchpoint_model)
     if name is None:
         return None
     model = load_token_classifier(resolve(name), name)
-    return BranchpointScorer(model, Predictor(model.network, device, dtype), options.bp_distance)
+    predictor = compute.predictor(model.network)
+    predictor.fit()
+    return BranchpointScorer(model, predictor, options.bp_distance)

@@ -20,7 +20,20 @@ _SCORING = (
         help="Where the strand comes from: auto = CSQ, else --genes, else both strands.",
     ),
     click.option("--alias", metavar="TSV", help="Two tab-separated names of one contig a line."),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
+    click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        help="auto, cpu, mps, cuda (all GPUs) or some of them: cuda:0 or cuda:0,cuda:2.",
+    ),
+    click.option(
+        "--workers",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Processes that share the CPU (a GPU has one each).",
+    ),
     click.option(
         "--precision",
         type=click.Choice(["auto", "float32", "float16", "bfloat16"]),

@@ -24,6 +24,7 @@ class ScoringOptions:
     csq_field: str | None = None
     alias: str | None = None
     device: str = "auto"
+    workers: int = 1
     precision: str = "auto"
     batch_size: int | None = None
     threads: int | None = None

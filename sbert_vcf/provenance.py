@@ -23,7 +23,7 @@ def provenance(annotator: Annotator) -> list[str]:
         **branchpoint,
         "Window": annotator.window,
         "Precision": str(annotator.predictor.dtype).removeprefix("torch."),
-        "Device": str(annotator.predictor.device),
+        "Device": annotator.devices,
         "Strand": annotator.strands.description,
         "Reference": annotator.reference.path.name,
         "ReferenceIndexSHA256": annotator.reference.index_digest(),

@@ -7,6 +7,8 @@ import pytest
 
 # The models of the tests are tiny: a second thread only waits for the first, long on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# As sbert_model.device.use_cpu_threads does, which comes too late where a test has multiplied before.
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 
 def _data_folder() -> Path | None:

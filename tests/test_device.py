@@ -45,6 +45,43 @@ def test_absent_and_unknown_devices_are_refused(monkeypatch: pytest.MonkeyPatch,
         device.select_device(name)
 
 
+def test_several_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, cuda=3)
+    zero, one, two = (torch.device("cuda", index) for index in range(3))
+    assert device.select_devices("cuda") == [zero, one, two]
+    assert device.select_devices("cuda:2,cuda:0") == [two, zero]
+    assert device.select_devices("cuda:1") == [one]
+    assert device.select_devices() == [zero]
+    assert device.select_devices("cpu") == [CPU]
+    assert device.select_devices("cpu", workers=3) == [CPU] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "workers", "message"),
+    [
+        ("cuda:0,cuda:3", 1, r"device 'cuda:3' is not available: .* finds cpu, cuda:0, cuda:1 on this machine"),
+        ("cuda:0,cuda:0", 1, "device 'cuda:0,cuda:0': several devices are GPUs, each named once"),
+        ("cpu,cuda:0", 1, "device 'cpu,cuda:0': several devices are GPUs"),
+        ("cpu,cpu", 1, "device 'cpu,cpu': several devices are GPUs"),
+        ("cuda:0", 2, "2 workers on cuda:0: only the CPU has several; a GPU has one worker each"),
+    ],
+)
+def test_devices_that_do_not_go_together(
+    monkeypatch: pytest.MonkeyPatch, name: str, workers: int, message: str
+) -> None:
+    pretend(monkeypatch, cuda=2)
+    with pytest.raises(DeviceError, match=message):
+        device.select_devices(name, workers)
+
+
+def test_gpus_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    for name in ("cuda", "cuda:0", "cuda:0,cuda:1"):
+        with pytest.raises(DeviceError, match=r"is not available: .*\(this PyTorch is built without CUDA\)$"):
+            device.select_devices(name)
+
+
 @pytest.mark.parametrize("where", ["cpu", "cuda:0", "mps"])
 def test_auto_precision_is_float32_everywhere(where: str) -> None:
     assert device.resolve_precision("auto", torch.device(where)) == torch.float32

@@ -10,12 +10,12 @@ import torch
 
 from sbert_model import predict
 from sbert_model.checkpoint import load_masked_lm, load_token_classifier
-from sbert_model.errors import ModelError
+from sbert_model.errors import DeviceError, ModelError
 from sbert_model.network import MaskedLM
 from sbert_model.predict import Predictor
 from sbert_model.scoring import FLANK, kl_context, kl_divergence
 from sbert_model.tokenizer import MASK, Ids, encode, with_specials
-from tests.models import write_random_masked_lm, write_random_token_classifier
+from tests.models import tiny_config, write_random_masked_lm, write_random_token_classifier
 
 CPU = torch.device("cpu")
 
@@ -278,3 +278,48 @@ def test_one_reference_pass_serves_every_alternate(folder: Path) -> None:
     for alternate in alternates:
         predictor.log_probs([reference, alternate])
     assert passes() == predictor.passes_run == 4
+
+
+class SmallDevice(MaskedLM):
+    """Has memory for passes of so many windows."""
+
+    room = 4
+
+    def forward(self, ids: torch.Tensor, places: torch.Tensor | None = None) -> torch.Tensor:
+        if len(ids) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return super().forward(ids, places)
+
+
+@pytest.mark.parametrize(("room", "expected"), [(16, 16), (15, 8), (4, 4), (1, 1)])
+def test_passes_are_halved_until_they_fit(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, room: int, expected: int
+) -> None:
+    monkeypatch.setattr(predict, "windows_per_pass", lambda _: 16)
+    monkeypatch.setattr(SmallDevice, "room", room)
+    predictor = Predictor(SmallDevice(tiny_config(hidden=8, heads=1, layers=1, max_nt=100)), CPU)
+    predictor.fit()
+    assert predictor.windows_per_pass == expected
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ([f"cpu: little memory: {expected} windows in a pass instead of 16"] if room < 16 else [])
+    assert len(predictor.log_probs(random_windows(5, 100))) == 5
+
+
+def test_a_device_too_small_for_one_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict, "windows_per_pass", lambda _: 16)
+    monkeypatch.setattr(SmallDevice, "room", 0)
+    predictor = Predictor(SmallDevice(tiny_config(hidden=8, heads=1, layers=1, max_nt=100)), CPU)
+    with pytest.raises(DeviceError, match="cpu: has no memory for one window of 100 nt; choose --device cpu"):
+        predictor.fit()
+
+
+def test_windows_under_way_are_not_run_again(folder: Path) -> None:
+    predictor = Predictor(load_masked_lm(folder).network, CPU)
+    window, other = random_windows(2, 300)
+    (full,) = Predictor(load_masked_lm(folder).network, CPU).log_probs([window])
+    first = predictor.start([window], [np.array([10])])
+    second = predictor.start([window, other], [np.array([20, 250]), np.array([0])])
+    assert (predictor.windows_run, predictor.passes_run) == (3, 3)
+    (at_first,), (at_second, _) = first(), second()
+    np.testing.assert_array_equal(at_first[10], full[10])
+    np.testing.assert_array_equal(at_second[[20, 250]], full[[20, 250]])

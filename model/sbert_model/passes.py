@@ -27,13 +27,10 @@ class Runner(Protocol):
     """Where passes are run."""
 
     width: int
-    """How many devices share the passes."""
+    """How many processes share the passes."""
 
     def submit(self, passes: Sequence[Pass]) -> Collect:
         """Let passes be run. What comes back is to be called once, in the order of submission, by any one thread."""
-
-    def close(self) -> None:
-        """End; what is under way is lost."""
 
 
 class DeviceRunner:
@@ -64,9 +61,6 @@ class DeviceRunner:
             return [logits.numpy() for logits in queued]
 
         return collect
-
-    def close(self) -> None:
-        """Nothing is to be ended."""
 
     def _queue(self, ids: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> Tensor:
         ids_there, places_there = (self._there(torch.from_numpy(array)) for array in (ids, places))

@@ -68,14 +68,15 @@ class Predictor:
         return default_batch_size(self.device) * self._runner.width
 
     def fit(self) -> None:
-        """Halve the windows of a pass until the longest ones fit the device's memory. To be called before the first.
+        """Halve the windows of a pass, where it has several, until the longest fit the device's memory.
 
-        Raises DeviceError for a device that is too small for one window.
+        To be called before the first pass: results of passes of different sizes differ in their last bits. Raises
+        DeviceError for a device that is too small for one window.
         """
         window = np.full(self.network.config.max_nucleotides, N, dtype=np.uint8)
         every_block = list(range(len(block_starts(len(window) + _SPECIALS))))
         wanted = self.windows_per_pass
-        while True:
+        while wanted > 1:
             trial = self._pass([window] * self.windows_per_pass, [every_block] * self.windows_per_pass)
             try:
                 self._runner.submit([trial] * self._runner.width)()
@@ -131,10 +132,6 @@ class Predictor:
             return [results[key] for key in keys]
 
         return finish
-
-    def close(self) -> None:
-        """Let go of what runs the passes."""
-        self._runner.close()
 
     def _missing_blocks(self, key: bytes, wanted: npt.NDArray[np.bool_]) -> list[int]:
         """Numbers of the blocks that hold wanted bases and were not started."""

@@ -1,0 +1,37 @@
+"""The devices of a run: networks on them, in this process or in workers."""
+
+from collections.abc import Sequence
+
+import torch
+
+from sbert_model.device import available_cores
+from sbert_model.network import MaskedLM, TokenClassifier
+from sbert_model.predict import Predictor
+from sbert_model.workers import WorkerPool
+
+
+class Compute:
+    """Makes predictors that share devices. One CPU or MPS device works in this process; use `close` in the end.
+
+    A GPU has a worker process even when it is alone: there no other thread takes turns with the one that feeds it.
+    threads: CPU threads of all workers together, by default all cores that may be used.
+    """
+
+    def __init__(self, devices: Sequence[torch.device], dtype: torch.dtype, threads: int | None = None) -> None:
+        self.devices = ",".join(dict.fromkeys(map(str, devices)))
+        self._device = devices[0]
+        self._dtype = dtype
+        self._pool: WorkerPool | None = None
+        if len(devices) > 1 or devices[0].type == "cuda":
+            of_each = max((threads or available_cores()) // len(devices), 1)
+            self._pool = WorkerPool(devices, dtype, of_each)
+
+    def predictor(self, network: MaskedLM | TokenClassifier) -> Predictor:
+        """Put a network on the devices."""
+        runner = self._pool.runner(network) if self._pool else None
+        return Predictor(network, self._device, self._dtype, runner=runner)
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._pool is not None:
+            self._pool.close()
