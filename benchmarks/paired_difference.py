@@ -1,12 +1,12 @@
-"""KL-context of substitutions in emulated low precision: plain passes, split operands, paired-difference inference.
+"""KL-context in emulated low precision: plain passes, split operands, paired-difference inference.
 
-Run: python benchmarks/paired_difference.py [--model NAME] [--vcf VCF --fasta FASTA] [--snvs 30] [--threads 1]
+Run: python benchmarks/paired_difference.py [--model NAME] [--vcf VCF --fasta FASTA] [--alleles 30] [--indels]
 
 --model is a name or folder of a masked language model, or `constructed`: random weights, 6 layers of 512 with attention
 that falls off with distance, so that divergences fall from 7e-4 beside the variant to 2e-6 far from it. Without --vcf
-the substitutions are made up, in random sequences. Every figure compares with the same network in float64. Rows come as
-soon as they are measured. MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=4000000000 in the environment spares the system
-much work.
+the alleles are made up, in random sequences. They are substitutions of one base, or with --indels insertions and
+deletions. Every figure compares with the same network in float64. Rows come as soon as they are measured.
+MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=4000000000 in the environment spares the system much work.
 """
 
 import argparse
@@ -48,7 +48,7 @@ from sbert_vcf.notices import Notices  # noqa: E402
 from sbert_vcf.reference import Reference  # noqa: E402
 from sbert_vcf.variant import Allele, trim, unscorable  # noqa: E402
 from sbert_vcf.vcf_input import VcfInput  # noqa: E402
-from sbert_vcf.windows import WindowPair, build_windows, flank_status  # noqa: E402
+from sbert_vcf.windows import WindowPair, build_windows, fits, flank_status  # noqa: E402
 
 WINDOW = 1024
 Network = Callable[[torch.dtype], Bert]
@@ -132,32 +132,33 @@ def constructed(layers: int = 6, hidden: int = 512, heads: int = 16) -> Network:
     return lambda dtype: Bert(weights, heads, 1e-12, dtype)
 
 
-def snvs_of(vcf: Path, fasta: Path, count: int) -> list[WindowPair]:
-    """Return the windows, on alternating strands, of the first substitutions of a VCF that have a score."""
+def pairs_of(vcf: Path, fasta: Path, count: int, indels: bool) -> list[WindowPair]:
+    """Return the windows, on alternating strands, of the first alleles of a VCF that are wanted and have a score."""
     pairs: list[WindowPair] = []
     with VcfInput(str(vcf), Notices()) as records, Reference(fasta) as reference:
         for record in records:
             contig = reference.contig(record.contig)
             for alt in record.alts if contig else ():
                 allele = trim(str(contig), record.start, record.ref, alt)
-                if not unscorable(record.ref, alt) and _is_scored_snv(allele, reference) and len(pairs) < count:
+                if not unscorable(record.ref, alt) and _is_wanted(allele, reference, indels) and len(pairs) < count:
                     pairs.append(build_windows(allele, "+-"[len(pairs) % 2], reference, WINDOW))
     return pairs
 
 
-def made_up_snvs(count: int) -> list[WindowPair]:
-    """Return the windows of substitutions in a random sequence, on alternating strands."""
+def made_up_pairs(count: int, indels: bool) -> list[WindowPair]:
+    """Return the windows of alleles in a random sequence, on alternating strands."""
     with tempfile.TemporaryDirectory() as folder:
-        made = generate(Path(folder), 2 * count)
+        made = generate(Path(folder), 20 * count)
         with Reference(made.fasta) as reference:
             alleles = [trim(site.contig, site.start, site.ref, site.alts[0]) for site in made.sites]
-            chosen = [allele for allele in alleles if _is_scored_snv(allele, reference)][:count]
+            chosen = [allele for allele in alleles if _is_wanted(allele, reference, indels)][:count]
             return [build_windows(one, "+-"[number % 2], reference, WINDOW) for number, one in enumerate(chosen)]
 
 
-def _is_scored_snv(allele: Allele, reference: Reference) -> bool:
-    one_base = allele.end - allele.start == len(allele.alt) == 1
-    return one_base and flank_status(allele, reference) is None
+def _is_wanted(allele: Allele, reference: Reference, indels: bool) -> bool:
+    length = allele.end - allele.start
+    wanted = length != len(allele.alt) if indels else length == len(allele.alt) == 1
+    return wanted and fits(allele, WINDOW) and flank_status(allele, reference) is None
 
 
 class Scored(NamedTuple):
@@ -179,7 +180,7 @@ def score(logits: Change, pair: WindowPair) -> Scored:
 
 
 def run(network: Bert, mode: Mode, pair: WindowPair) -> Scored:
-    """Score one substitution."""
+    """Score one allele."""
     with torch.inference_mode():
         reference, alternate = (torch.from_numpy(with_specials(ids[None])[0]) for ids in pair[:2])  # (T,)
         if mode.paired:
@@ -193,7 +194,7 @@ def report(network: Network, pairs: list[WindowPair], modes: list[Mode]) -> None
     truth = [run(network(torch.float64), Mode("float64", exact, False, "2"), pair) for pair in pairs]
     kl = np.array([one.kl for one in truth])
     fall = np.exp(np.mean([np.log(np.maximum(one.by_distance, 1e-12)) for one in truth], axis=0))  # (100,)
-    print(f"\n{len(pairs)} substitutions; KL-context {kl.min():.0f} to {kl.max():.0f} nats; mean divergences at")
+    print(f"\n{len(pairs)} alleles; KL-context {kl.min():.0f} to {kl.max():.0f} nats; mean divergences at")
     print("; ".join(f"{distance} nt {fall[distance - 1]:.1e}" for distance in (1, 2, 5, 10, 20, 50, 100)))
     print("\n| arithmetic | products | Spearman | largest error, nats | mean error, nats | s |")
     print("|---|---|--:|--:|--:|--:|")
@@ -211,12 +212,16 @@ def main() -> None:
     parser.add_argument("--model", default="bundled")
     parser.add_argument("--vcf", type=Path)
     parser.add_argument("--fasta", type=Path)
-    parser.add_argument("--snvs", type=int, default=30)
+    parser.add_argument("--alleles", type=int, default=30)
+    parser.add_argument("--indels", action="store_true")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--modes", help="names, separated by semicolons; default: all")
     options = parser.parse_args()
     use_cpu_threads(options.threads)
-    pairs = snvs_of(options.vcf, options.fasta, options.snvs) if options.vcf else made_up_snvs(options.snvs)
+    if options.vcf:
+        pairs = pairs_of(options.vcf, options.fasta, options.alleles, options.indels)
+    else:
+        pairs = made_up_pairs(options.alleles, options.indels)
     wanted = options.modes.split(";") if options.modes else [mode.name for mode in MODES]
     network = constructed() if options.model == "constructed" else published(options.model)
     report(network, pairs, [mode for mode in MODES if mode.name in wanted])
