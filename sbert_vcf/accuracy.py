@@ -124,7 +124,7 @@ def check(options: ScoringOptions, vcf: str | None, alleles: int = ALLELES, *, p
             annotator.model.name,
             annotator.model.sha256,
             str(annotator.predictor.dtype).removeprefix("torch."),
-            str(annotator.predictor.device),
+            annotator.devices,
             len(scores),
             data,
             figures(scores),

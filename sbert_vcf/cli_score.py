@@ -35,4 +35,5 @@ def score(variants: tuple[str, ...], as_json: bool, quiet: bool, verbose: bool, 
     use_cpu_threads(options.threads)
     with Annotator.open(options, notices=Notices()) as annotator:
         results = list(zip(parsed, annotator.score(parsed), strict=True))
+        annotator.log_windows()
     click.echo(as_json_text(results) if as_json else as_table(results, annotator.optional_fields), nl=False)

@@ -5,10 +5,12 @@ import logging
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from sbert_vcf import score_cache
 from sbert_vcf.annotate import AnnotateOptions, annotate
 from sbert_vcf.annotator import Annotator
+from sbert_vcf.cli_score import score
 from sbert_vcf.generated import Generated, generate
 from sbert_vcf.notices import LOGGER
 from sbert_vcf.options import ScoringOptions
@@ -165,3 +167,15 @@ def test_a_file_that_breaks_in_the_middle(
     warnings = [record.message for record in said.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
     assert "cannot be used any longer (no such table: score); the run goes on without it" in warnings[0]
+
+
+def test_score_on_the_command_line(options: ScoringOptions, made: Generated) -> None:
+    site = made.sites[0]
+    text = f"{site.contig}:{site.start + 1}:{site.ref}:{site.alts[0]}"
+    arguments = [text, "-r", options.reference, "-g", options.genes, "-m", options.model, "--device", "cpu"]
+    arguments += ["--branchpoint-model", "none", "--threads", "1", "--cache", options.cache]
+    first, second = (CliRunner().invoke(score, list(map(str, arguments))) for _ in range(2))
+    assert first.exit_code == second.exit_code == 0
+    assert first.stdout == second.stdout
+    assert ": 0% of " in first.stderr
+    assert ": 100% of " in second.stderr
