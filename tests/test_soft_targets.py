@@ -11,8 +11,8 @@ from sbert_model.tokenizer import NUCLEOTIDES
 from sbert_train.batches import CropBatches, Crops
 from sbert_train.cli import train
 from sbert_train.corpus import open_corpus
-from sbert_train.make_soft_targets import Halves, make_soft_targets
 from sbert_train.focus import certain_targets
+from sbert_train.make_soft_targets import Halves, make_soft_targets
 from sbert_train.masking import IGNORED
 from sbert_train.pretrain import pretrain
 from sbert_train.soft_targets import STRETCH, TABLE, SoftTargets, open_soft_targets

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sbert_model.errors import InputError
-from sbert_model.tokenizer import NUCLEOTIDES, PAD, with_specials
+from sbert_model.tokenizer import PAD, with_specials
 from sbert_train.corpus import REPEAT_BIT, TOKEN_BITS, Pieces
 from sbert_train.focus import Focus
 from sbert_train.masking import IGNORED, Tokens, mask_tokens
@@ -49,12 +49,11 @@ class Size(NamedTuple):
 
 
 class _Drawn(NamedTuple):
-    """Crops: number of the piece, first nucleotide, nucleotides, whether true bases alone are learned; each (C,)."""
+    """Crops: number of the piece, first nucleotide, nucleotides; each (C,)."""
 
     pieces: Numbers
     starts: Numbers
     lengths: Numbers
-    true_bases: npt.NDArray[np.bool_]
 
 
 class _Pool(NamedTuple):
@@ -117,7 +116,7 @@ class CropBatches(Dataset[Batch]):
         """Return input_ids, labels, where crops differ in length attention_mask, and position_ids where random.
 
         Each (B, T); input_ids, labels: int64. With soft targets also soft_labels (B, T, 4): float32, probabilities of
-        A, C, G, T; of crops that learn from true bases alone those, where they are masked, and 0 elsewhere.
+        A, C, G, T.
         """
         number, part = divmod(self._first * self._parts + item, self._parts)
         pool_number, pool, crops = self._find(number)
@@ -140,7 +139,7 @@ class CropBatches(Dataset[Batch]):
         if self._crops.positions is not None:
             batch["position_ids"] = torch.from_numpy(starts + np.arange(width))
         if self._soft is not None:
-            batch["soft_labels"] = torch.from_numpy(_soft_labels(self._soft, pool.drawn, chosen, labels))
+            batch["soft_labels"] = torch.from_numpy(_soft_labels(self._soft, pool.drawn, chosen, width))
         return batch
 
     def size(self, number: int) -> Size:
@@ -208,7 +207,6 @@ class CropBatches(Dataset[Batch]):
         pieces = np.minimum(np.searchsorted(self._ends, places, side="right"), self._ends.size - 1)
         wanted = rng.integers(self._crops.shortest, self._crops.longest + 1, count)
         starts = np.full(count, -1)
-        true_bases = np.zeros(count, dtype=np.bool_)
         fate = rng.random(count)
         for focus in self._focuses:
             chosen = rng.integers(focus.pieces.size, size=count)
@@ -217,16 +215,15 @@ class CropBatches(Dataset[Batch]):
             pieces = np.where(here, focus.pieces[chosen], pieces)
             before = rng.integers(0, np.maximum(wanted - focus.length, 0) + 1)
             starts = np.where(here, np.maximum(focus.starts[chosen] - before, 0), starts)
-            true_bases |= here & focus.true_bases
         lengths = np.minimum(wanted, self._lengths[pieces])
         anywhere = rng.integers(0, self._lengths[pieces] - lengths + 1)
         starts = np.where(starts < 0, anywhere, np.minimum(starts, self._lengths[pieces] - lengths))
         if self._crops.repeat_weight < 1:
             kept = rng.random(count) < 1 - (1 - self._crops.repeat_weight) * self._repeats(pieces, starts, lengths)
-            pieces, starts, lengths, true_bases = pieces[kept], starts[kept], lengths[kept], true_bases[kept]
+            pieces, starts, lengths = pieces[kept], starts[kept], lengths[kept]
         if not pieces.size:
             raise InputError("repeat_weight 0 leaves nothing: the whole corpus is soft-masked; raise it")
-        return _Drawn(pieces, starts, lengths, true_bases)
+        return _Drawn(pieces, starts, lengths)
 
     def _repeats(self, pieces: Numbers, starts: Numbers, lengths: Numbers) -> npt.NDArray[np.float64]:
         """Return the soft-masked share of each crop."""
@@ -238,13 +235,10 @@ class CropBatches(Dataset[Batch]):
         )
 
 
-def _soft_labels(soft: SoftTargets, drawn: _Drawn, crops: Numbers, labels: Tokens) -> npt.NDArray[np.float32]:
-    """Return what crops are to learn (B, T, 4), 0 at special tokens and padding. labels: their masked bases (B, T)."""
-    targets = np.zeros((*labels.shape, len(NUCLEOTIDES)), dtype=np.float32)
+def _soft_labels(soft: SoftTargets, drawn: _Drawn, crops: Numbers, width: int) -> npt.NDArray[np.float32]:
+    """Return the soft targets of crops (B, width, 4), 0 at special tokens and padding."""
+    labels = np.zeros((crops.size, width, 4), dtype=np.float32)
     for row, crop in enumerate(crops.tolist()):
         length = int(drawn.lengths[crop])
-        if drawn.true_bases[crop]:
-            targets[row] = labels[row, :, None] == np.array(NUCLEOTIDES)
-        else:
-            targets[row, 1 : length + 1] = soft.rows(int(drawn.pieces[crop]), int(drawn.starts[crop]), length)
-    return targets
+        labels[row, 1 : length + 1] = soft.rows(int(drawn.pieces[crop]), int(drawn.starts[crop]), length)
+    return labels

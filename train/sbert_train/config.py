@@ -75,9 +75,7 @@ class Config:
     soft_focus: float = _value(
         0.0, "Share of the crops that are drawn where soft targets are certain: at repeats.", least=0, most=1
     )
-    site_focus: float = _value(
-        0.0, "Share of the crops that are drawn at splice sites, to learn the true bases alone.", least=0, most=1
-    )
+    site_focus: float = _value(0.0, "Share of the crops that are drawn at splice sites.", least=0, most=1)
 
     learning_rate: float = _value(1e-4, "Highest learning rate of AdamW.", above=0)
     beta2: float = _value(0.999, "AdamW's decay of squared gradients.", least=0, below=1)

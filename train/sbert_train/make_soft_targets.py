@@ -20,6 +20,7 @@ from sbert_train.context_counts import CONTEXTS, FEATURES, REACH, Bases, Table, 
 from sbert_train.corpus import Corpus, Piece, Pieces
 from sbert_train.soft_targets import SCALE, TABLE, write_manifest
 from sbert_train.species_table import Genome
+from sbert_train.splice_sites import site_frequencies, sites_of
 
 HIDDEN = 96
 BATCH = 4096
@@ -156,10 +157,13 @@ def _fit(inputs: Tensor, truth: Tensor) -> Mixer:
 @torch.no_grad()
 def _write(pieces: Pieces, division: Halves, tables: list[list[Table]], mixer: Mixer, path: Path) -> None:
     targets = np.lib.format.open_memmap(path, "w+", np.uint8, (int(pieces.lengths.sum()), 4))
+    halves = np.array([division.of(piece.contig) for piece in pieces])
+    around_sites = [site_frequencies(pieces, halves == half) for half in (0, 1)]
     first = 0
-    for piece in tqdm(pieces, desc="targets", disable=None):
-        for start, rows in _features(piece, division, tables):
-            shares = mixer(torch.from_numpy(rows)).softmax(-1).numpy()
-            targets[first + start : first + start + len(rows)] = np.rint(SCALE * shares).astype(np.uint8)
+    for piece, half in zip(tqdm(pieces, desc="targets", disable=None), halves, strict=True):
+        parts = [mixer(torch.from_numpy(rows)).softmax(-1) for _, rows in _features(piece, division, tables)]
+        shares = torch.cat(parts).numpy()  # (L, 4)
+        around_sites[1 - half].sharpen(shares, sites_of(piece))
+        targets[first : first + len(piece)] = np.rint(SCALE * shares).astype(np.uint8)
         first += len(piece)
     targets.flush()

@@ -17,7 +17,7 @@ from sbert_model.tokenizer import PAD, VOCAB
 from sbert_train.batches import Batch, CropBatches, Crops
 from sbert_train.config import Config
 from sbert_train.corpus import Corpus
-from sbert_train.focus import certain_targets, splice_sites
+from sbert_train.focus import boundaries, certain_targets
 from sbert_train.metrics import Reporter
 from sbert_train.offset_heads import initialise_offset_heads
 from sbert_train.run_folder import Progress, RunFolder
@@ -195,7 +195,7 @@ def _training(corpus: Corpus, config: Config, arguments: TrainingArguments, firs
     if soft is not None and config.soft_focus:
         focuses.append(certain_targets(soft, config.soft_focus))
     if config.site_focus:
-        focuses.append(splice_sites(corpus.training, config.site_focus))
+        focuses.append(boundaries(corpus.training, config.site_focus))
     return CropBatches(
         corpus.training,
         corpus.weights,

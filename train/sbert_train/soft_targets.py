@@ -2,7 +2,8 @@
 
 A masked base tells a network one of four letters where it is to learn four probabilities close to each other: almost
 all of a small run goes into averaging that noise out. Where the probabilities themselves are the target (Hinton et al.
-2015), the same number of steps takes it much further. They come from context counts (sbert_train.context_counts).
+2015), the same number of steps takes it much further. They come from context counts (sbert_train.context_counts) and,
+around splice sites, from the bases that stand at the same place of other sites (sbert_train.splice_sites).
 """
 
 import hashlib
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from sbert_model.errors import InputError
 from sbert_train.corpus import INDEX, Corpus
 
-VERSION = 1
+VERSION = 2
 TABLE, MANIFEST = "targets.npy", "targets.json"
 SCALE = 255  # a probability p is stored as the byte round(255 p)
 
