@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sbert_model.encoder import BLOCK, block_starts
+from sbert_model.encoder import BLOCK, block_start, number_of_blocks
 from sbert_model.errors import ModelError
 from sbert_model.network import BertConfig, MaskedLM, TokenClassifier
 from sbert_model.tokenizer import CLS, PAD, SEP
@@ -128,6 +128,10 @@ def logits_at(network: torch.nn.Module, ids: torch.Tensor, places: torch.Tensor)
         logits = network(ids, places)
     assert isinstance(logits, torch.Tensor)
     return logits.flatten(0, 1)
+
+
+def block_starts(tokens: int) -> list[int]:
+    return [block_start(block, tokens) for block in range(number_of_blocks(tokens))]
 
 
 @pytest.mark.parametrize("tokens", [2, BLOCK, BLOCK + 1, 3 * BLOCK, 4 * BLOCK + 2])

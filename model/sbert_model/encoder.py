@@ -6,6 +6,7 @@ by blocks of `BLOCK` tokens on fixed places: a block's matrix products have one 
 its results have the same bits.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import cast
 
@@ -20,9 +21,14 @@ BLOCK = 64
 """Tokens whose states are computed together."""
 
 
-def block_starts(tokens: int) -> list[int]:
-    """The first tokens of the blocks of a row of `tokens` tokens; the last block may overlap the one before it."""
-    return [min(start, max(tokens - BLOCK, 0)) for start in range(0, tokens, BLOCK)]
+def number_of_blocks(tokens: int) -> int:
+    """How many blocks hold a row of `tokens` tokens."""
+    return math.ceil(tokens / BLOCK)
+
+
+def block_start(block: int, tokens: int) -> int:
+    """The first token of a block of a row of `tokens` tokens; the last block may overlap the one before it."""
+    return min(block * BLOCK, max(tokens - BLOCK, 0))
 
 
 class _Embeddings(nn.Module):
@@ -173,8 +179,8 @@ class Encoder(nn.Module):
     def at(self, ids: Tensor, places: Tensor) -> Iterator[Tensor]:
         """Hidden states (n, S, H) at each group of `places` (groups, n, 2) int64, for ids (B, T) without [PAD].
 
-        A place is a row of ids and the number of one of its blocks, of S = min(BLOCK, T) tokens, that start at
-        `block_starts`. Groups are computed one by one, so that those of one size give the same bits whatever else is
+        A place is a row of ids and the number of one of its blocks, of S = min(BLOCK, T) tokens (see
+        `block_start`). Groups are computed one by one, so that those of one size give the same bits whatever else is
         asked for.
         """
         *layers, last = self._layers()

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from sbert_model.device import default_batch_size, windows_per_pass
-from sbert_model.encoder import BLOCK, block_starts
+from sbert_model.encoder import BLOCK, block_start, number_of_blocks
 from sbert_model.errors import DeviceError, ModelError
 from sbert_model.network import MaskedLM, TokenClassifier
 from sbert_model.passes import DeviceRunner, Logits, Pass, Runner
@@ -74,7 +74,7 @@ class Predictor:
         DeviceError for a device that is too small for one window.
         """
         window = np.full(self.network.config.max_nucleotides, N, dtype=np.uint8)
-        every_block = list(range(len(block_starts(len(window) + _SPECIALS))))
+        every_block = list(range(number_of_blocks(len(window) + _SPECIALS)))
         wanted = self.windows_per_pass
         while wanted > 1:
             trial = self._pass([window] * self.windows_per_pass, [every_block] * self.windows_per_pass)
@@ -194,7 +194,7 @@ def _merged(keys: list[bytes], windows: Sequence[Ids], positions: Sequence[Indic
 
 def _write_block(logits: Logits, block: int, of_block: Logits) -> None:
     """Write a block's logits (S, classes) to the bases (W, classes) that are its own, for blocks may overlap."""
-    start = block_starts(len(logits) + _SPECIALS)[block]
+    start = block_start(block, len(logits) + _SPECIALS)
     first = max(block * BLOCK, _CLS)
     last = min((block + 1) * BLOCK, len(logits) + _CLS)
     logits[first - _CLS : last - _CLS] = of_block[first - start : last - start]
