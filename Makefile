@@ -9,7 +9,7 @@ SOURCES := setup.cfg pyproject.toml constraints.txt
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/make_example.py examples/out
-	$(BIN)/sbert-vcf annotate examples/out/toy.vcf -r examples/out/toy.fa -o examples/out/demo.vcf.gz --overwrite
+	$(BIN)/sbert-vcf annotate examples/out/toy.vcf -r examples/out/toy.fa -g examples/out/toy.gtf -o examples/out/demo.vcf.gz --overwrite
 	$(BIN)/python examples/show.py examples/out/demo.vcf.gz
 
 test: $(VENV)/.installed-dev

@@ -9,7 +9,8 @@ from urllib.parse import unquote
 
 from cyvcf2 import VCF, Variant
 
-TITLES = ("variant", "gene", "strand", "consequence", "SBERT_KL", "status")
+SCORES = {"SBERT_KL": ".2f", "SBERT_SS": ".4f", "SBERT_BP": ".3f"}
+TITLES = ("variant", "gene", "strand", "consequence", *SCORES, "status")
 WIDEST_ALLELE = 12
 
 
@@ -23,23 +24,31 @@ def rows(variant: Variant, columns: list[str]) -> Iterator[tuple[str, ...]]:
     """Yield the texts of each ALT's line; genes that share an allele are joined by commas."""
     place = f"{variant.CHROM}:{variant.POS} {shortened(variant.REF)}>"
     if not variant.ALT:
-        yield (f"{place}.", "", "", "", "", "no ALT")
+        yield (f"{place}.", *[""] * (len(TITLES) - 2), "no ALT")
         return
     statuses = str(variant.INFO["SBERT_STATUS"]).split(",")
-    scores = variant.INFO.get("SBERT_KL")
-    scores = scores if isinstance(scores, tuple) else (scores,) * len(variant.ALT)
+    scores = {name: per_alt(variant, name) for name in SCORES}
     packed = variant.INFO.get("SBERT")
     entries = [dict(zip(columns, entry.split("|"), strict=True)) for entry in packed.split(",")] if packed else []
-    for number, (alt, score, status) in enumerate(zip(variant.ALT, scores, statuses, strict=True), 1):
+    for number, (alt, status) in enumerate(zip(variant.ALT, statuses, strict=True), 1):
         own = [entry for entry in entries if entry["ALLELE_NUM"] == str(number)]
         yield (
             place + shortened(alt),
             joined(entry["SYMBOL"] or entry["Gene"] for entry in own),
             joined({"1": "+", "-1": "-"}[entry["STRAND"]] for entry in own),
             joined(entry["Consequence"] for entry in own),
-            "" if score is None else f"{score:.2f}",
+            *(
+                "" if (score := values[number - 1]) is None else format(score, SCORES[name])
+                for name, values in scores.items()
+            ),
             status,
         )
+
+
+def per_alt(variant: Variant, name: str) -> tuple[float | None, ...]:
+    """Return a score of each ALT, None where there is none."""
+    values = variant.INFO.get(name)
+    return values if isinstance(values, tuple) else (values,) * len(variant.ALT)
 
 
 def joined(values: Iterator[str]) -> str:
@@ -67,7 +76,7 @@ def main() -> None:
     widths = [max(len(row[column]) for row in table) for column in range(len(TITLES))]
     for row in table:
         cells = [
-            text.rjust(width) if title == "SBERT_KL" else text.ljust(width)
+            text.rjust(width) if title in SCORES else text.ljust(width)
             for title, text, width in zip(TITLES, row, widths, strict=True)
         ]
         print("  ".join(cells).rstrip())

@@ -158,10 +158,12 @@ ANNOTATED = """\
 ##fileformat=VCFv4.2
 ##contig=<ID=chrToy,length=71284>
 ##INFO=<ID=SBERT_KL,Number=A,Type=Float,Description="KL-context">
+##INFO=<ID=SBERT_SS,Number=A,Type=Float,Description="Splice-site KL">
+##INFO=<ID=SBERT_BP,Number=A,Type=Float,Description="Branchpoint disruption">
 ##INFO=<ID=SBERT_STATUS,Number=A,Type=String,Description="OK, or why not">
 ##INFO=<ID=SBERT,Number=.,Type=String,Description="Scores. Format: ALLELE_NUM|Gene|SYMBOL|STRAND|Consequence|KL">
 #CHROM	POS	ID	REF	ALT	QUAL	FILTER	INFO
-chrToy	10	.	A	G	.	.	SBERT_KL=-512.25;SBERT_STATUS=OK;SBERT=1|G1|TOY1|1|a&b|-512.25
+chrToy	10	.	A	G	.	.	SBERT_KL=-512.25;SBERT_SS=0.5;SBERT_BP=0.25;SBERT_STATUS=OK;SBERT=1|G1|TOY1|1|a&b|-5
 chrToy	20	.	A	G,*	.	.	SBERT_KL=-7.5,.;SBERT_STATUS=OK,STAR;SBERT=1|G1||-1|c|-7.5,1|G2|TOY2|1|c|-9
 chrToy	30	.	ACGTACGTACGTACGT	A	.	.	SBERT_KL=.;SBERT_STATUS=NO_GENE
 chrToy	40	.	A	.	.	.	.
@@ -174,8 +176,8 @@ def test_show_prints_a_line_per_alt(tmp_path: Path) -> None:
     done = run("show.py", path)
     assert done.stderr == ""
     assert [line.split() for line in done.stdout.splitlines()] == [
-        ["variant", "gene", "strand", "consequence", "SBERT_KL", "status"],
-        ["chrToy:10", "A>G", "TOY1", "+", "a&b", "-512.25", "OK"],
+        ["variant", "gene", "strand", "consequence", "SBERT_KL", "SBERT_SS", "SBERT_BP", "status"],
+        ["chrToy:10", "A>G", "TOY1", "+", "a&b", "-512.25", "0.5000", "0.250", "OK"],
         ["chrToy:20", "A>G", "G1,TOY2", "-,+", "c", "-7.50", "OK"],
         ["chrToy:20", "A>*", "STAR"],
         ["chrToy:30", "ACGTACGT…16>A", "NO_GENE"],
