@@ -53,9 +53,9 @@ class File(NamedTuple):
 FILES = (
     File("exome.60samples.chr1.hg19.vcf.gz", "hg19/hg19.chr1_start.fa.gz", genes=True, csq=False),
     File("de_novo.exome.hg19.vcf.gz", "hg19/hg19.regions.fa.gz", genes=True, csq=False),
-    File("split_vep.csq.hg19.vcf.gz", "hg19/hg19.regions.fa.gz", genes=True, csq=True),
-    File("split_vep.csq.hg19.vcf.gz", "hg19/hg19.regions.fa.gz", genes=False, csq=True),
-    File("exac.vep_csq.hg19.vcf.gz", "hg19/hg19.regions.fa.gz", genes=False, csq=True),
+    File("split_vep.csq.hg19.vcf.gz", "hg19/hg19.chr1_start.fa.gz", genes=True, csq=True),
+    File("split_vep.csq.hg19.vcf.gz", "hg19/hg19.chr1_start.fa.gz", genes=False, csq=True),
+    File("exac.vep_csq.hg19.vcf.gz", "hg19/hg19.chr1_start.fa.gz", genes=False, csq=True),
 )
 
 
