@@ -1,9 +1,11 @@
 """sbert_vcf.annotate: from one file to another, with nothing lost on the way; htslib's tools read what comes out."""
 
 import gzip
+import os
 import random
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -401,3 +403,13 @@ def test_progress(world: World, vcf: Path, tmp_path: Path, capfd: pytest.Capture
         assert out.startswith("##fileformat")
     annotate(AnnotateOptions(str(vcf), str(tmp_path / "out.vcf")), world.scoring())
     assert capfd.readouterr() == ("", "")
+
+
+def test_transformers_is_not_imported(world: World, vcf: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from sbert_vcf.cli import cli; cli(sys.argv[1:], standalone_mode=False); "
+        "sys.exit('transformers' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, "annotate", str(vcf), "-q", "-o", str(tmp_path / "o.vcf"), *world.options()]
+    path = os.pathsep.join(str(Path(__file__).resolve().parent.parent / folder) for folder in (".", "model"))
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": path})
