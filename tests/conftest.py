@@ -1,6 +1,9 @@
-"""What every test may use: the folder of the real data and tiny generated models."""
+"""What every test may use, the folder of the real data, and what is put back after every test."""
 
+import logging
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,3 +34,18 @@ def data() -> Path:
     folder = _data_folder()
     assert folder is not None
     return folder
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    """Put back what the command line sets for its process: signal handlers and loggers."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    loggers = [logging.getLogger(name) for name in ("sbert_vcf", "sbert_model", "sbert_train")]
+    signals = [signal.getsignal(number) for number in numbers]
+    states = [(logger.handlers, logger.propagate, logger.level) for logger in loggers]
+    yield
+    for number, handler in zip(numbers, signals, strict=True):
+        signal.signal(number, handler)
+    for logger, (handlers, propagate, level) in zip(loggers, states, strict=True):
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)

@@ -21,7 +21,6 @@ from sbert_vcf.branchpoints import BranchpointScorer
 from sbert_vcf.consequence import ConsequenceField
 from sbert_vcf.genes import Genes
 from sbert_vcf.genes_columns import GeneColumns
-from sbert_vcf.notices import LOGGER
 from sbert_vcf.options import ScoringOptions
 from sbert_vcf.reference import Reference
 from sbert_vcf.results import AlleleResult, BranchpointScore
@@ -36,11 +35,6 @@ PLUS = Transcript("chr1", 300, 900, "+", "T1", "G1", "ONE", ((300, 400), (800, 9
 LONGER = Transcript("chr1", 300, 900, "+", "T2", "G1", "ONE", ((300, 400), (815, 900)))  # acceptor 815
 MINUS = Transcript("chr1", 650, 1200, "-", "T3", "G2", "TWO", ((650, 740), (1100, 1200)))  # acceptor 739
 CSQ = ConsequenceField("CSQ", ["Allele", "Consequence", "SYMBOL", "STRAND", "HGVSc"])
-
-
-@pytest.fixture(autouse=True)
-def warnings_reach_caplog(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LOGGER, "propagate", True)
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,12 @@
 
 import gzip
 import json
-import logging
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,21 +49,6 @@ def vcf(world: World, tmp_path: Path) -> Path:
     path = tmp_path / "in.vcf"
     path.write_text(vcf_text([world.snv("chr1", pos) for pos in (400, 500, 600)]))
     return path
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    """Put back what `main` sets for its process: signal handlers and loggers."""
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    loggers = [logging.getLogger(name) for name in ("sbert_vcf", "sbert_model", "sbert_train")]
-    signals = [signal.getsignal(number) for number in numbers]
-    states = [(logger.handlers, logger.propagate, logger.level) for logger in loggers]
-    yield
-    for number, handler in zip(numbers, signals, strict=True):
-        signal.signal(number, handler)
-    for logger, (handlers, propagate, level) in zip(loggers, states, strict=True):
-        logger.handlers, logger.propagate = handlers, propagate
-        logger.setLevel(level)
 
 
 @pytest.fixture
