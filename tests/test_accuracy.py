@@ -61,12 +61,16 @@ def test_figures_by_hand() -> None:
         (result(-700.0, branchpoint=(0.3, 0.1)), result(-900.5, branchpoint=(0.3004, 0.1))),
     ]
     found = figures(scores)
-    assert by_name(found) == {
-        "KL-context: Spearman correlation": (3, pytest.approx(-0.5)),
-        "KL-context: largest error, nats": (3, pytest.approx(200.5)),
-        "splice-site KL: largest relative error": (3, pytest.approx(0.03)),
-        "branchpoint loss, gain: largest error": (2, pytest.approx(0.0004)),
+    expected = {
+        "KL-context: Spearman correlation": (3, -0.5),
+        "KL-context: largest error, nats": (3, 200.5),
+        "splice-site KL: largest relative error": (3, 0.03),
+        "branchpoint loss, gain: largest error": (2, 0.0004),
     }
+    assert by_name(found).keys() == expected.keys()
+    for name, (count, measured) in by_name(found).items():
+        assert count == expected[name][0]
+        assert measured == pytest.approx(expected[name][1])
     assert [figure.kept for figure in found] == [False, False, False, True]
 
 
@@ -87,13 +91,14 @@ def test_what_is_not_a_number_is_not_kept() -> None:
 def test_spearman_as_scipy_has_it() -> None:
     random = np.random.default_rng(5)
     one = random.integers(0, 30, 200).astype(float)
-    other = one + random.integers(-9, 9, 200)
+    other = one + random.integers(-9, 9, 200).astype(float)
     assert spearman(one, other) == pytest.approx(scipy.stats.spearmanr(one, other).statistic, abs=1e-12)
 
 
 def test_float64_is_what_transformers_computes(models: Path) -> None:
     ids = encode("ACGTTGCANGT" * 30)
-    network = transformers.BertForMaskedLM.from_pretrained(models / "mlm", dtype=torch.float64).eval()
+    network = transformers.BertForMaskedLM.from_pretrained(models / "mlm", dtype=torch.float64)
+    network.train(False)
     with torch.inference_mode():
         logits = network(torch.from_numpy(with_specials(ids[None]))).logits[0, 1:-1, 6:10]
     (found, again) = Float64Predictor(load_masked_lm(models / "mlm").network).log_probs([ids, ids.copy()])
