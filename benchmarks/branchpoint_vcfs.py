@@ -125,23 +125,20 @@ def measure(file: File, data: Path, options: ScoringOptions) -> Seen:
     return Seen(scored, with_ss, reached, seconds[0], seconds[1])
 
 
-def report(seen: dict[File, Seen]) -> None:
-    """Print the tables."""
-    print("| file | ALTs scored | with SBERT_SS | with SBERT_BP | time with / without branchpoints |")
-    print("|---|--:|--:|--:|--:|")
-    for file, one in seen.items():
-        share = f"{len(one.reached)} ({len(one.reached) / one.scored:.1%})"
-        ratio = one.seconds_with / one.seconds_without
-        print(f"| {file.name} | {one.scored} | {one.with_ss} | {share} | {ratio:.2f} |")
-    for file, one in seen.items():
-        print(f"\nHighest SBERT_BP of {file.name}:\n")
-        print("| allele | gene | acceptor | position | loss | gain |\n|---|---|--:|--:|--:|--:|")
-        for hit in sorted(one.reached, key=lambda hit: -hit.branchpoint.loss)[:TOP]:
-            place, branchpoint = hit.score.placement, hit.branchpoint
-            print(
-                f"| {hit.written} | {place.symbol} {place.strand} | {branchpoint.acceptor + 1} | "
-                f"{branchpoint.position} | {branchpoint.loss:.3f} | {branchpoint.gain:.3f} |"
-            )
+def report(file: File, seen: Seen) -> None:
+    """Print what became of a file, and its variants that lose most."""
+    print(f"\n### {file.name}\n")
+    print("| ALTs scored | with SBERT_SS | with SBERT_BP | time with / without branchpoints |\n|--:|--:|--:|--:|")
+    share = f"{len(seen.reached)} ({len(seen.reached) / seen.scored:.1%})"
+    print(f"| {seen.scored} | {seen.with_ss} | {share} | {seen.seconds_with / seen.seconds_without:.2f} |")
+    print("\nHighest SBERT_BP:\n\n| allele | gene | acceptor | position | loss | gain |\n|---|---|--:|--:|--:|--:|")
+    for hit in sorted(seen.reached, key=lambda hit: -hit.branchpoint.loss)[:TOP]:
+        place, branchpoint = hit.score.placement, hit.branchpoint
+        print(
+            f"| {hit.written} | {place.symbol} {place.strand} | {branchpoint.acceptor + 1} | "
+            f"{branchpoint.position} | {branchpoint.loss:.3f} | {branchpoint.gain:.3f} |",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -156,7 +153,8 @@ def main() -> None:
         sys.exit("branchpoint_vcfs.py: name the folder of the real data with --data or SBERT_VCF_DATA")
     use_cpu_threads(options.threads)
     chosen = ScoringOptions(model=options.model, branchpoint_model=options.branchpoint_model, threads=options.threads)
-    report({file: measure(file, Path(options.data), chosen) for file in FILES})
+    for file in FILES:
+        report(file, measure(file, Path(options.data), chosen))
 
 
 if __name__ == "__main__":
