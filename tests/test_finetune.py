@@ -8,7 +8,7 @@ import torch
 from transformers import BertForSequenceClassification, BertForTokenClassification
 
 from sbert_model.checkpoint import Checkpoint, load_masked_lm, load_token_classifier
-from sbert_model.errors import InputError, OutputError
+from sbert_model.errors import DeviceError, InputError, OutputError
 from sbert_model.network import MaskedLM
 from sbert_model.predict import Predictor
 from sbert_model.tokenizer import Ids
@@ -22,6 +22,7 @@ from sbert_train.finetune import (
     cross_validate,
     fold_folder,
     make_network,
+    uses_bfloat16,
 )
 from tests.models import write_random_masked_lm
 
@@ -94,6 +95,32 @@ def test_equal_seeds_train_equal_networks(model: Checkpoint[MaskedLM]) -> None:
 
     assert weights(1) == weights(1)
     assert weights(1) != weights(2)
+
+
+def test_bfloat16_comes_close_and_keeps_float32_weights(model: Checkpoint[MaskedLM]) -> None:
+    def trained(precision: str) -> tuple[float, Trainee]:
+        settings = Settings(precision=precision, batch_size=4, dropout=0)
+        trainee = Trainee(make_network(BertForTokenClassification, model, settings, NAMES), _tokens(), settings, CPU)
+        return [trainee.train(epoch, 1e-3, 0) for epoch in (1, 2)][-1], trainee
+
+    (whole, exact), (half, rounded), (auto, _) = trained("float32"), trained("bfloat16"), trained("auto")
+    assert auto == whole  # on a CPU
+    assert half == pytest.approx(whole, abs=0.02)
+    assert half != whole
+    assert {parameter.dtype for parameter in rounded.network.parameters()} == {torch.float32}
+    np.testing.assert_allclose(rounded.probabilities(_tokens()), exact.probabilities(_tokens()), atol=0.02)
+    assert not np.array_equal(rounded.probabilities(_tokens()), exact.probabilities(_tokens()))
+
+
+def test_auto_takes_bfloat16_where_a_gpu_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for native in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, native=native: native)
+        assert uses_bfloat16("auto", torch.device("cuda:0")) is native
+    assert not uses_bfloat16("float32", torch.device("cuda:0"))
+    assert uses_bfloat16("bfloat16", CPU)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla P100")
+    with pytest.raises(DeviceError, match="Tesla P100 has no bfloat16"):
+        uses_bfloat16("bfloat16", torch.device("cuda:0"))
 
 
 def test_columns_keep_their_positions(model: Checkpoint[MaskedLM]) -> None:

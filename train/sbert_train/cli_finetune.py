@@ -53,6 +53,13 @@ def _training_options(batch_size: int, stalled_epochs: int) -> Callable[[Command
             show_default=True,
             help="Halve the learning rate after so many epochs without a better one.",
         ),
+        click.option(
+            "--precision",
+            type=click.Choice(["auto", "float32", "bfloat16"]),
+            default="auto",
+            show_default=True,
+            help="Of all passes; auto: bfloat16 on a GPU that has it, float32 elsewhere.",
+        ),
         click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of head, order, dropout."),
         click.option("--threads", type=COUNT, metavar="N", help="CPU threads; default: all it may use."),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),

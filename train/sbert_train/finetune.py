@@ -22,6 +22,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertForToken
 from transformers.utils import logging as transformers_logging
 
 from sbert_model.checkpoint import Checkpoint
+from sbert_model.device import resolve_precision
 from sbert_model.errors import InputError, OutputError, SbertError
 from sbert_model.network import MaskedLM
 from sbert_model.tokenizer import PAD, VOCAB
@@ -48,6 +49,7 @@ class Settings:
     stalled_epochs: epochs without a better mean validation figure after which the learning rate is halved.
     patience: the same, after which training ends.
     freeze_layers: the embeddings and so many layers stay as they are; None: nothing does.
+    precision: of all passes, "float32" or "bfloat16", or "auto", see `uses_bfloat16`. Weights stay float32.
     """
 
     learning_rate: float = 1e-5
@@ -59,6 +61,7 @@ class Settings:
     dropout: float = 0.1
     freeze_layers: int | None = None
     from_scratch: bool = False
+    precision: str = "auto"
     seed: int = 0
 
 
@@ -127,6 +130,7 @@ class Trainee:
         self._examples = examples
         self._settings = settings
         self._device = device
+        self._half = uses_bfloat16(settings.precision, device)
         self._optimizer = torch.optim.AdamW(
             [parameter for parameter in network.parameters() if parameter.requires_grad],
             lr=settings.learning_rate,
@@ -145,10 +149,12 @@ class Trainee:
         order = rng.permutation(len(self._examples))
         size = self._settings.batch_size
         self.network.train()
+        # The fused attention's backward pass has no matrix instructions for bfloat16 on a CPU.
+        self.network.set_attn_implementation("eager" if self._half and self._device.type == "cpu" else "sdpa")
         losses = []
         for first in tqdm(range(0, len(order), size), desc=f"epoch {epoch}", unit="step", disable=None, leave=False):
             batch = self._examples.rows(order[first : first + size])
-            logits = _logits(self.network, batch, self._device)
+            logits = self._logits(batch)
             labels = torch.from_numpy(batch.labels).to(self._device)
             loss = functional.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED)
             self._optimizer.zero_grad()
@@ -163,12 +169,22 @@ class Trainee:
     def probabilities(self, examples: Examples) -> Floats32:
         """Return the probability of class 1: (N, T) for each token, or (N,) for each sequence."""
         self.network.eval()
+        self.network.set_attn_implementation("sdpa")
         parts = []
         with torch.inference_mode():
             for first in range(0, len(examples), _AT_ONCE):
                 batch = examples.rows(np.arange(first, min(first + _AT_ONCE, len(examples))))
-                parts.append(_logits(self.network, batch, self._device).softmax(-1)[..., 1].cpu())
+                parts.append(self._logits(batch).softmax(-1)[..., 1].cpu())
         return torch.cat(parts).numpy()
+
+    def _logits(self, batch: Examples) -> torch.Tensor:
+        """Logits (B, T, 2) or (B, 2), float32."""
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
+            logits: torch.Tensor = self.network(
+                input_ids=torch.from_numpy(batch.ids).to(self._device),
+                position_ids=torch.from_numpy(batch.positions)[None].to(self._device),
+            ).logits
+        return logits.float()
 
     def save(self, folder: Path) -> None:
         """Write the network as a model folder; raises OutputError where that fails."""
@@ -185,13 +201,11 @@ class Trainee:
         self.network.load_state_dict(load_file(folder / "model.safetensors"))
 
 
-def _logits(network: Classifier, batch: Examples, device: torch.device) -> torch.Tensor:
-    """Logits (B, T, 2) or (B, 2)."""
-    logits: torch.Tensor = network(
-        input_ids=torch.from_numpy(batch.ids).to(device),
-        position_ids=torch.from_numpy(batch.positions)[None].to(device),
-    ).logits
-    return logits
+def uses_bfloat16(precision: str, device: torch.device) -> bool:
+    """Whether passes run in bfloat16; auto takes it on a GPU that has it. Raises DeviceError for a GPU without it."""
+    if precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return resolve_precision(precision, device) == torch.bfloat16
 
 
 def begin_run(out: Path) -> None:
