@@ -1,14 +1,6 @@
-"""Fine-tuning of a pretrained encoder for classification, in cross-validation: what both tasks share.
+"""Fine-tuning of a pretrained encoder for classification: one network and its training, as both tasks have them."""
 
-All folds train side by side, an epoch each, so that one number of epochs holds for all of them: that with the best
-mean validation figure (Chen et al. 2024, and the code published with it).
-"""
-
-import json
-import logging
-import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -29,16 +21,10 @@ from sbert_model.tokenizer import PAD, VOCAB
 from sbert_train.examples import Examples
 from sbert_train.export import complete_model_folder
 from sbert_train.masking import IGNORED
-from sbert_train.run_folder import put_in_place
 
 Classifier: TypeAlias = BertForTokenClassification | BertForSequenceClassification
 Floats32: TypeAlias = npt.NDArray[np.float32]
 
-LOWEST_LEARNING_RATE = 1e-7
-FOLDS = "folds"
-EPOCHS = "epochs.jsonl"
-
-_LOG = logging.getLogger(__name__)
 _AT_ONCE = 8  # sequences per forward pass of a prediction
 
 
@@ -63,21 +49,6 @@ class Settings:
     from_scratch: bool = False
     precision: str = "auto"
     seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """What came of an epoch, from 1: the learning rate it had, the mean loss (nats) and validation figure by fold."""
-
-    epoch: int
-    learning_rate: float
-    losses: tuple[float, ...]
-    validation: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """The mean validation figure."""
-        return sum(self.validation) / len(self.validation)
 
 
 def make_network(
@@ -200,85 +171,19 @@ class Trainee:
         """Take the weights that `save` wrote."""
         self.network.load_state_dict(load_file(folder / "model.safetensors"))
 
+    def write_state(self, file: Path) -> None:
+        """Write all that training goes on from after an epoch: weights and optimizer."""
+        torch.save({"network": self.network.state_dict(), "optimizer": self._optimizer.state_dict()}, file)
+
+    def read_state(self, file: Path) -> None:
+        """Take what `write_state` wrote."""
+        state = torch.load(file, map_location=self._device, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+
 
 def uses_bfloat16(precision: str, device: torch.device) -> bool:
     """Whether passes run in bfloat16; auto takes it on a GPU that has it. Raises DeviceError for a GPU without it."""
     if precision == "auto":
         return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return resolve_precision(precision, device) == torch.bfloat16
-
-
-def begin_run(out: Path) -> None:
-    """Make the folder of a run; raises OutputError where something is there already."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        filled = any(out.iterdir())
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be the folder of a run: {error.strerror}") from error
-    if filled:
-        raise OutputError(f"{out}: holds files already; choose another folder")
-
-
-def cross_validate(
-    trainees: Sequence[Trainee],
-    figure: Callable[[int, Trainee], float],
-    settings: Settings,
-    out: Path,
-) -> list[Epoch]:
-    """Train all folds until the mean validation figure has not risen for `patience` epochs; return the epochs.
-
-    figure: of a fold's number and network, the validation figure. The models of the best epoch so far are in
-    out/folds, a folder for each, and the lines of out/epochs.jsonl are the epochs; at the end the trainees have the
-    weights of the best epoch.
-    """
-    learning_rate = settings.learning_rate
-    epochs: list[Epoch] = []
-    best = stalled = 0
-    for number in range(1, settings.max_epochs + 1):
-        losses = [trainee.train(number, learning_rate, fold) for fold, trainee in enumerate(trainees)]
-        values = [figure(fold, trainee) for fold, trainee in enumerate(trainees)]
-        epochs.append(Epoch(number, learning_rate, tuple(losses), tuple(values)))
-        _report(epochs[-1], out)
-        if not best or epochs[-1].mean > epochs[best - 1].mean:
-            best, stalled = number, 0
-            _save_folds(trainees, out)
-        else:
-            stalled += 1
-        if number - best >= settings.patience:
-            break
-        if stalled >= settings.stalled_epochs:
-            learning_rate, stalled = max(learning_rate / 2, LOWEST_LEARNING_RATE), 0
-    for fold, trainee in enumerate(trainees):
-        trainee.load(fold_folder(out, fold))
-    return epochs
-
-
-def best_epoch(epochs: Sequence[Epoch]) -> int:
-    """Return the number of the epoch with the best mean validation figure, the first of them."""
-    return max(epochs, key=lambda epoch: epoch.mean).epoch
-
-
-def fold_folder(out: Path, fold: int) -> Path:
-    """Return the folder of a fold's model, which was tested on that fold."""
-    return out / FOLDS / f"{fold:02d}"
-
-
-def _save_folds(trainees: Sequence[Trainee], out: Path) -> None:
-    new = out / ".new"
-    shutil.rmtree(new, ignore_errors=True)
-    for fold, trainee in enumerate(trainees):
-        trainee.save(fold_folder(new, fold))
-    put_in_place(new / FOLDS, out / FOLDS)
-    new.rmdir()
-
-
-def _report(epoch: Epoch, out: Path) -> None:
-    with (out / EPOCHS).open("a") as file:
-        file.write(json.dumps({**asdict(epoch), "mean_validation": epoch.mean}) + "\n")
-    _LOG.info(
-        "epoch %d: loss %.4f, mean validation %.4f, learning rate %.2g",
-        epoch.epoch,
-        sum(epoch.losses) / len(epoch.losses),
-        epoch.mean,
-        epoch.learning_rate,
-    )
