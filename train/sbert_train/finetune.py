@@ -1,5 +1,6 @@
 """Fine-tuning of a pretrained encoder for classification: one network and its training, as both tasks have them."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -150,7 +151,8 @@ class Trainee:
 
     def _logits(self, batch: Examples) -> torch.Tensor:
         """Logits (B, T, 2) or (B, 2), float32."""
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
+        # Older versions of PyTorch know no autocast on MPS, not even one that is off.
+        with torch.autocast(self._device.type, torch.bfloat16) if self._half else nullcontext():
             logits: torch.Tensor = self.network(
                 input_ids=torch.from_numpy(batch.ids).to(self._device),
                 position_ids=torch.from_numpy(batch.positions)[None].to(self._device),
