@@ -39,7 +39,7 @@ class CountingRunner(DeviceRunner):
 
     def submit(self, passes: Sequence[Pass]) -> Collect:
         """Run passes as usual."""
-        for windows, places in passes:
+        for windows, places, _ in passes:
             tokens = windows.shape[1] + 2
             self.passes[tokens] += len(windows)
             self.places[tokens] += places[..., 0].size
