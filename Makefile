@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 SOURCES := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench bench-gpu clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/make_example.py examples/out
@@ -26,6 +26,10 @@ format: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+# On a machine with an NVIDIA GPU, and a build of PyTorch for it in .venv.
+bench-gpu: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/gpu_all.py -o gpu.md
 
 clean:
 	rm -rf $(VENV) examples/out build *.egg-info .pytest_cache .mypy_cache .ruff_cache
