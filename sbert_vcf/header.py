@@ -40,9 +40,10 @@ class Header:
     @property
     def longest_contig(self) -> int:
         """The largest length in nt that a ##contig line declares, 0 where none does."""
-        pattern = re.compile(r"##contig=<.*\blength=(\d+)")
+        pattern = re.compile(r"##contig=<.*\blength=([0-9]{1,18})(?![0-9])")
         return max((int(match.group(1)) for line in self.lines if (match := pattern.match(line))), default=0)
 
 
 def _declaration(kind: str) -> re.Pattern[str]:
-    return re.compile(rf'##{kind}=<(?:[^"]*,)?ID=([^,>]+)')
+    before = r'(?:[^"]|"(?:[^"\\]|\\.)*")*?,'  # other keys; quoted values may hold anything
+    return re.compile(rf"##{kind}=<(?:{before})?ID=([^,>]+)")
