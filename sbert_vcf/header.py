@@ -28,7 +28,7 @@ class Header:
     @property
     def info(self) -> list[InfoDeclaration]:
         """The ID and Description of every ##INFO line."""
-        pattern = re.compile(r'##INFO=<ID=([^,>]+),.*Description="(.*)"')
+        pattern = re.compile(_declaration("INFO").pattern + r'.*Description="(.*)"')
         return [InfoDeclaration(*match.groups()) for line in self.lines if (match := pattern.match(line))]
 
     @property
