@@ -40,7 +40,7 @@ class Header:
     @property
     def longest_contig(self) -> int:
         """The largest length in nt that a ##contig line declares, 0 where none does."""
-        pattern = re.compile(r"##contig=<.*\blength=(\d+)")
+        pattern = re.compile(r"##contig=<.*\blength=([0-9]{1,18})(?![0-9])")
         return max((int(match.group(1)) for line in self.lines if (match := pattern.match(line))), default=0)
 
 

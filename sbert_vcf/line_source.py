@@ -231,7 +231,7 @@ def _find_region(name: str, text: str, contigs: Iterable[str]) -> _Region:
     whole = names.resolve(text)
     if whole is not None:
         return _Region(whole, 0, None)
-    match = re.fullmatch(r"(.+):([\d,]+)(-?)([\d,]*)", text)
+    match = re.fullmatch(r"(.+):([0-9,]{1,20})(-?)([0-9,]{0,20})", text)
     contig = names.resolve(match.group(1) if match else text)
     if contig is None:
         raise InputError(f"{name}: --region {text}: the file has no contig {match.group(1) if match else text}")

@@ -11,6 +11,7 @@ from sbert_vcf.header import Header
 from sbert_vcf.line_source import STDIN, open_lines
 from sbert_vcf.notices import Notices
 
+_MOST_DIGITS = 18  # of a position; no contig has more
 _COLUMNS = ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO"]
 
 
@@ -106,7 +107,8 @@ class VcfInput:
         if found != expected:
             raise InputError(f"{self.name}: line {self._number}: {found} columns where the #CHROM line has {expected}")
         contig, pos, _, ref, alt = columns[:5]
-        if not (contig and pos.isdecimal() and ref and alt):
+        # Python reads the digits of every script, and refuses to read over 4,300 of them.
+        if not (contig and pos.isdecimal() and pos.isascii() and len(pos) <= _MOST_DIGITS and ref and alt):
             raise InputError(f"{self.name}: line {self._number}: no VCF record: {' '.join(columns[:5])[:60]!r}")
         alts = () if alt == "." else tuple(alt.split(","))
         return Record(columns, contig, int(pos) - 1, ref, alts)

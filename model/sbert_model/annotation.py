@@ -11,7 +11,7 @@ from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from sbert_model.errors import InputError
-from sbert_model.gene_pred import GenePred, is_gene_pred, read_gene_pred
+from sbert_model.gene_pred import LAST_POSITION, GenePred, is_gene_pred, read_gene_pred
 
 GENE_FEATURES = frozenset({b"gene", b"ncRNA_gene", b"pseudogene", b"transposable_element_gene"})
 # The CDS of GTF stops before the stop codon, that of GFF3 and genePred holds it: both are read as coding.
@@ -149,7 +149,7 @@ def _lines(path: Path, file: Iterable[bytes], ignored: frozenset[bytes]) -> Iter
             start, end = int(first) - 1, int(last)
         except ValueError:
             start = end = -1
-        if not 0 <= start < end:
+        if not 0 <= start < end <= LAST_POSITION:
             raise InputError(
                 f"{path}:{number}: expected nine columns, 1 <= start <= end the fourth and fifth, found {line[:60]!r}"
             )

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from sbert_model.errors import InputError
 
 STRANDS = (b"+", b"-")
+LAST_POSITION = 1 << 40
+"""No contig is longer; positions beyond it do not fit the 64-bit columns that genes are kept in."""
 EXTENDED_COLUMNS = 15
 """Columns of an extended genePred line without its bin; the twelfth is the gene's name (`name2`)."""
 
@@ -63,6 +65,7 @@ def _parse(columns: list[bytes]) -> GenePred | None:
     starts, ends = (list(map(int, column.rstrip(b",").split(b","))) for column in columns[8:10])
     exons = list(zip(starts, ends, strict=True))
     fits = all(start <= exon_start < exon_end <= end for exon_start, exon_end in exons)
+    fits = fits and max(abs(position) for position in (end, cds_start, cds_end)) <= LAST_POSITION
     if strand not in STRANDS or not contig or not 0 <= start < end or len(exons) != count or not fits:
         return None
     gene = b"" if first.isdigit() else first
