@@ -44,5 +44,13 @@ class Header:
         return max((int(match.group(1)) for line in self.lines if (match := pattern.match(line))), default=0)
 
 
+def one_line(text: str) -> str:
+    """Return text with spaces for control characters, so that it cannot end a header line early."""
+    return text.translate(_SPACES)
+
+
+_SPACES = dict.fromkeys((*range(32), 127), " ")
+
+
 def _declaration(kind: str) -> re.Pattern[str]:
     return re.compile(rf'##{kind}=<(?:[^"]*,)?ID=([^,>]+)')

@@ -36,9 +36,9 @@ def is_gene_pred(line: bytes) -> bool:
     return len(columns) >= 10 and any(column in STRANDS for column in columns[2:4])
 
 
-def read_gene_pred(path: Path, lines: Iterable[bytes]) -> Iterator[GenePred]:
-    """Yield the lines of an open table, in their order; `path` is for messages. Raises InputError for a broken line."""
-    for number, line in enumerate(lines, 1):
+def read_gene_pred(path: Path, numbered: Iterable[tuple[int, bytes]]) -> Iterator[GenePred]:
+    """Yield a table's numbered lines, in their order; `path` is for messages. Raises InputError for a broken line."""
+    for number, line in numbered:
         if not line.strip() or line.startswith(b"#"):
             continue
         columns = line.rstrip(b"\r\n").split(b"\t")
