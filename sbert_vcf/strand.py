@@ -45,7 +45,7 @@ class StrandSource:
             raise InputError("--strand genes needs a gene annotation: name one with --genes")
         if mode == "csq" and field is None:
             raise InputError(
-                "--strand csq needs a consequence field (CSQ or ANN) in the header: run VEP, or --csq-field"
+                "--strand csq needs a consequence field (CSQ, ANN, BCSQ) in the header: run VEP, or --csq-field"
             )
         if mode == "csq" and field is not None and not field.has_strand and genes is None:
             raise InputError(f"--strand csq: INFO {field.id} has no STRAND; run VEP with STRAND, or add --genes")
