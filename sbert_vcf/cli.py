@@ -53,7 +53,7 @@ def cli() -> None:
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        return f"sbert-vcf: {level}{record.getMessage()}"
+        return f"sbert-vcf: {level}{_visible(record.getMessage())}"
 
 
 def set_verbosity(quiet: bool, verbose: bool) -> None:
@@ -93,8 +93,13 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> int:
-    click.echo(f"sbert-vcf: {message}", err=True)
+    click.echo(f"sbert-vcf: {_visible(message)}", err=True)
     return code
+
+
+def _visible(message: str) -> str:
+    """Return a message with its control characters spelled out: a name in a file may hold line ends and worse."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in message)
 
 
 def _terminated(number: int, frame: Any) -> None:

@@ -14,7 +14,7 @@ from sbert_vcf.cli_options import check_strand, scoring_options, verbosity_optio
 @click.option("-o", "--output", default="-", metavar="FILE", help="VCF, VCF.gz or BCF by suffix; default stdout.")
 @click.option("-O", "--output-type", type=click.Choice(["v", "z", "u", "b"]), help="As bcftools: v, z VCF; u, b BCF.")
 @scoring_options
-@click.option("--csq-field", metavar="ID", help="INFO field with VEP's or SnpEff's consequences; default: found.")
+@click.option("--csq-field", metavar="ID", help="INFO field of VEP, SnpEff or bcftools csq; default: found.")
 @click.option("--region", metavar="REGION", help="contig or contig:start-end; the input needs an index.")
 @click.option("--index/--no-index", default=True, help="Index .vcf.gz and .bcf output.", show_default=True)
 @click.option("--overwrite", is_flag=True, help="Replace an output that exists.")

@@ -1,42 +1,27 @@
-"""The consequence field that VEP (CSQ) or SnpEff (ANN) left in INFO: its layout, its entries and their alleles."""
+"""The consequence field that VEP (CSQ), SnpEff (ANN) or bcftools csq (BCSQ) left in INFO: where it is, its layout."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
 from sbert_model.errors import InputError
-from sbert_vcf.variant import shared_prefix
+from sbert_vcf.consequence_entries import Entry, entries_of_alt, share_entries
 
-# SnpEff's names for what VEP calls otherwise.
-_SNPEFF_NAMES = {
-    "Consequence": "Annotation",
-    "SYMBOL": "Gene_Name",
-    "Gene": "Gene_ID",
-    "Feature": "Feature_ID",
-    "HGVSc": "HGVS.c",
+# What SnpEff and bcftools csq call otherwise than VEP.
+_OTHER_NAMES = {
+    "Allele": ("dna_change",),
+    "Consequence": ("Annotation",),
+    "SYMBOL": ("Gene_Name", "gene"),
+    "Gene": ("Gene_ID",),
+    "Feature": ("Feature_ID", "transcript"),
+    "STRAND": ("strand",),
+    "HGVSc": ("HGVS.c",),
 }
 # Subfields that mark one transcript of a gene as the one to show; the first that the header has is used.
 _PREFERRING = ("PICK", "CANONICAL", "MANE_SELECT")
-# Entries that do not place the variant inside a transcript.
-_OUTSIDE = frozenset(
-    {
-        "upstream_gene_variant",
-        "downstream_gene_variant",
-        "intergenic_variant",
-        "intergenic_region",
-        "conserved_intergenic_variant",
-        "regulatory_region_variant",
-        "regulatory_region_ablation",
-        "regulatory_region_amplification",
-        "TF_binding_site_variant",
-        "TFBS_ablation",
-        "TFBS_amplification",
-        "custom",
-        "",
-    }
-)
 _KNOWN_IDS = ("CSQ", "vep", "ANN")
+_KNOWN_PROGRAMS = ("Ensembl VEP", "BCFtools/csq")
 _STRANDS = {"1": "+", "+": "+", "-1": "-", "-": "-"}
 # What follows the last "Format:" (VEP) or stands in quotes (SnpEff), up to a closing quote.
 _FORMAT = re.compile(r".*format:[\s\\'\"(\[]*([^\\'\"]*)", re.IGNORECASE | re.DOTALL)
@@ -50,49 +35,45 @@ class InfoDeclaration(NamedTuple):
     description: str
 
 
-class Entry(NamedTuple):
-    """One transcript's consequence for one allele. strand: '+', '-' or '' where the field does not say."""
-
-    allele: str
-    allele_number: str
-    consequence: str
-    symbol: str
-    gene: str
-    feature: str
-    strand: str
-    preferred: bool
-    hgvsc: str = ""
-
-    @property
-    def in_transcript(self) -> bool:
-        """True unless every consequence lies outside transcripts (upstream, downstream, intergenic, regulatory)."""
-        return not _OUTSIDE.issuperset(self.consequence.split("&"))
-
-
 class ConsequenceField:
     """Reads the entries of one INFO field whose subfields the header's Description names."""
 
+    leaves_out_strands = False
+    """Whether entries inside transcripts may lack their strand, and records outside genes the whole field."""
+
     def __init__(self, info_id: str, subfields: Sequence[str]) -> None:
         self.id = info_id
-        self._width = len(subfields)
+        self.subfields = list(subfields)
+        self.declared_otherwise = False
+        """Whether the header declares the field once more, with other subfields."""
         index = {name: subfields.index(name) for name in subfields}
-        # Absent subfields read the empty one that every entry gets at its end.
-        places = [
-            index.get(name, index.get(_SNPEFF_NAMES.get(name, ""), -1))
-            for name in ("Allele", "ALLELE_NUM", "Consequence", "SYMBOL", "Gene", "Feature", "STRAND", "HGVSc")
-        ]
+
+        def place(name: str) -> int:
+            # Absent subfields read the empty one that every entry gets at its end.
+            return next((index[known] for known in (name, *_OTHER_NAMES.get(name, ())) if known in index), -1)
+
+        names = ("Allele", "ALLELE_NUM", "Consequence", "SYMBOL", "Gene", "Feature", "STRAND", "HGVSc")
+        places = [place(name) for name in names]
         preferring = next((index[name] for name in _PREFERRING if name in index), -1)
         self._pick = itemgetter(*places, preferring)
-        self.has_strand = "STRAND" in index
-        self.has_hgvsc = places[-1] >= 0
-        self.has_consequence = places[2] >= 0
+        self.has_strand = place("STRAND") >= 0
+        self.has_hgvsc = place("HGVSc") >= 0
+        self.has_consequence = place("Consequence") >= 0
 
     def entries(self, value: str) -> list[Entry]:
         """Parse the INFO value, one entry per comma; subfields that an entry lacks are empty."""
         return [self._entry(text.split("|")) for text in value.split(",")]
 
+    def of_alt(self, entries: Sequence[Entry], start: int, ref: str, alts: Sequence[str], index: int) -> list[Entry]:
+        """Return the entries about ALT number `index` (0-based) of a record at `start` (0-based)."""
+        return entries_of_alt(entries, ref, alts, index)
+
+    def share_entries(self, entries: Sequence[Entry], ref: str, alts: Sequence[str]) -> bool:
+        """Tell whether several ALTs of a record have the same entries because nothing tells them apart."""
+        return share_entries(entries, ref, alts)
+
     def _entry(self, parts: list[str]) -> Entry:
-        parts += [""] * max(1, self._width - len(parts))
+        parts += [""] * max(1, len(self.subfields) - len(parts))
         allele, number, consequence, symbol, gene, feature, strand, hgvsc, preferred = self._pick(parts)
         return Entry(
             allele,
@@ -107,34 +88,93 @@ class ConsequenceField:
         )
 
 
+class BcftoolsField(ConsequenceField):
+    """The field of bcftools csq. It has no allele: what changes the protein names it by its `dna_change`.
+
+    Introns, splice sites and UTRs have no strand, `@123` points to the entry of another record, and records outside
+    genes have no field at all.
+    """
+
+    leaves_out_strands = True
+
+    def entries(self, value: str) -> list[Entry]:
+        """Parse the INFO value; an entry without strand has that of another one of its gene, pointers go last."""
+        entries = super().entries(value)
+        entries = [entry for entry in entries if not entry.consequence.startswith("@")] or entries
+        strands: dict[str, set[str]] = {}
+        for entry in entries:
+            strands.setdefault(entry.symbol, set()).update([entry.strand] if entry.strand else [])
+        return [
+            entry._replace(strand=next(iter(strands[entry.symbol])))
+            if entry.symbol and not entry.strand and len(strands[entry.symbol]) == 1
+            else entry
+            for entry in entries
+        ]
+
+    def of_alt(self, entries: Sequence[Entry], start: int, ref: str, alts: Sequence[str], index: int) -> list[Entry]:
+        """Return the entries whose `dna_change` is that of the ALT, then those that name no ALT of the record.
+
+        Without either, those of the other ALTs: they are in the same gene, with a consequence of their own.
+        """
+        here = f"{start + 1}{ref}>"
+        named = [{part for part in entry.allele.split("+") if part.startswith(here)} for entry in entries]
+        own = [entry for entry, parts in zip(entries, named, strict=True) if here + alts[index] in parts]
+        unnamed = [entry for entry, parts in zip(entries, named, strict=True) if not parts]
+        return own + unnamed or [entry._replace(consequence=".") for entry in entries]
+
+    def share_entries(self, entries: Sequence[Entry], ref: str, alts: Sequence[str]) -> bool:
+        """Tell whether an entry of a record with several ALTs does not say which one it is about."""
+        return len(alts) > 1 and not all(entry.allele for entry in entries)
+
+
 def find_field(declarations: Sequence[InfoDeclaration], wanted: str | None = None) -> ConsequenceField | None:
     """Find the consequence field in a header: `wanted`, else the known one that has STRAND, else a known one.
 
+    Of several declarations of one ID the first counts, as for htslib.
     Raises InputError when `wanted` is not declared or its Description names no subfields, Consequence among them.
     """
-    if wanted is not None:
-        return _wanted_field(declarations, wanted)
+    field = _known_field(declarations) if wanted is None else _wanted_field(declarations, wanted)
+    if field is not None:
+        same = (subfields_of(declaration.description) for declaration in declarations if declaration.id == field.id)
+        field.declared_otherwise = any(subfields != field.subfields for subfields in same)
+    return field
+
+
+def _known_field(declarations: Sequence[InfoDeclaration]) -> ConsequenceField | None:
     fields = [
-        ConsequenceField(declaration.id, subfields_of(declaration.description))
-        for declaration in declarations
-        if declaration.id in _KNOWN_IDS or "Ensembl VEP" in declaration.description
+        _field_of(declaration)
+        for declaration in _first_of_each_id(declarations)
+        if declaration.id in _KNOWN_IDS or any(program in declaration.description for program in _KNOWN_PROGRAMS)
     ]
     fields = [field for field in fields if field.has_consequence]
-    fields.sort(key=lambda field: (not field.has_strand, field.id != "CSQ"))
+    fields.sort(key=lambda field: (not field.has_strand, field.leaves_out_strands, field.id != "CSQ"))
     return fields[0] if fields else None
 
 
+def _first_of_each_id(declarations: Iterable[InfoDeclaration]) -> list[InfoDeclaration]:
+    first: dict[str, InfoDeclaration] = {}
+    for declaration in declarations:
+        first.setdefault(declaration.id, declaration)
+    return list(first.values())
+
+
 def _wanted_field(declarations: Sequence[InfoDeclaration], wanted: str) -> ConsequenceField:
-    description = next((declaration.description for declaration in declarations if declaration.id == wanted), None)
-    if description is None:
+    declaration = next((declaration for declaration in declarations if declaration.id == wanted), None)
+    if declaration is None:
         raise InputError(f"INFO {wanted} is not declared in the header; see --csq-field")
-    field = ConsequenceField(wanted, subfields_of(description))
+    field = _field_of(declaration)
     if not field.has_consequence:
         raise InputError(
             f"INFO {wanted}: its Description in the header names no subfields (Format: Allele|Consequence|…), or no "
             "Consequence among them"
         )
     return field
+
+
+def _field_of(declaration: InfoDeclaration) -> ConsequenceField:
+    subfields = subfields_of(declaration.description)
+    kind = BcftoolsField if "dna_change" in subfields else ConsequenceField
+    return kind(declaration.id, subfields)
 
 
 def subfields_of(description: str) -> list[str]:
@@ -145,62 +185,3 @@ def subfields_of(description: str) -> list[str]:
     *names, last = (name.strip() for name in match.group(1).split("|"))
     # The sentence may end, or go on, behind the last name.
     return [*names, re.split(r"[.,;)\]]*(?:\s|$)", last, maxsplit=1)[0]]
-
-
-def entries_of_alt(entries: Sequence[Entry], ref: str, alts: Sequence[str], index: int) -> list[Entry]:
-    """Return the entries that belong to ALT number `index` (0-based) of a record.
-
-    By ALLELE_NUM where it is given; else by the allele, in the notation that explains most alleles of the entries:
-    VEP's trimming over all ALTs of the record, the ALT as it stands (SnpEff), each ALT trimmed by itself, fully trimmed
-    (VEP --minimal). Entries that no ALT explains belong to every ALT that has none of its own, so that a record with
-    one ALT always has entries. An entry without an allele belongs to every ALT.
-    """
-    numbers = {entry.allele_number for entry in entries} - {""}
-    # Numbers beyond the ALTs: the record was split after VEP, and they still count the ALTs that it had.
-    if numbers and numbers.issubset(map(str, range(1, len(alts) + 1))):
-        return [entry for entry in entries if entry.allele_number == str(index + 1)]
-    written = {entry.allele.upper() for entry in entries}
-    if len(alts) == 1 and len(written) == 1:
-        return list(entries)
-    upper_ref, upper_alts = ref.upper(), [alt.upper() for alt in alts]
-    names = max(
-        (notation(upper_ref, upper_alts) for notation in _NOTATIONS), key=lambda names: len(written.intersection(names))
-    )
-    own = [entry for entry in entries if entry.allele.upper() in ("", names[index])]
-    return own or [entry for entry in entries if entry.allele.upper() not in names]
-
-
-def _over_all_alts(ref: str, alts: Sequence[str]) -> list[str]:
-    """Drop the first base of an indel record when REF and every ALT (but those with `*`) share it, as VEP does."""
-    indel = any(len(alt) != len(ref) for alt in alts)
-    if indel and len({allele[:1] for allele in (ref, *alts) if "*" not in allele}) == 1:
-        return [alt if "*" in alt else alt[1:] or "-" for alt in alts]
-    return list(alts)
-
-
-def _as_written(ref: str, alts: Sequence[str]) -> list[str]:
-    return list(alts)
-
-
-def _first_base(ref: str, alts: Sequence[str]) -> list[str]:
-    return [_over_all_alts(ref, [alt])[0] for alt in alts]
-
-
-def _minimal(ref: str, alts: Sequence[str]) -> list[str]:
-    return [_trimmed(ref, alt) for alt in alts]
-
-
-def _trimmed(ref: str, alt: str) -> str:
-    """Drop the shared prefix and then the shared suffix, as VEP --minimal does."""
-    prefix = shared_prefix(ref, alt)
-    ref, alt = ref[prefix:], alt[prefix:]
-    suffix = shared_prefix(ref[::-1], alt[::-1])
-    return alt[: len(alt) - suffix] or "-"
-
-
-_NOTATIONS: tuple[Callable[[str, Sequence[str]], list[str]], ...] = (
-    _over_all_alts,
-    _as_written,
-    _first_base,
-    _minimal,
-)

@@ -93,9 +93,9 @@ def _integer(value: int | None) -> str | None:
 
 OUR_IDS = frozenset([PACKED_ID, *(field.id for field in FIELDS)])
 
-# Characters with a meaning inside an INFO value or in the packed field (VCF 4.3, section 1.2). Not %: what VEP has
-# encoded stays as it is.
-_ESCAPES = {ord(letter): f"%{ord(letter):02X}" for letter in " \t\r\n,;=|"}
+# Control characters, and those with a meaning inside an INFO value or in the packed field (VCF 4.3, section 1.2).
+# Not %: what VEP has encoded stays as it is.
+_ESCAPES = {code: f"%{code:02X}" for code in (*range(33), *map(ord, ",;=|"), 127)}
 
 
 def header_lines(optional: Collection[str]) -> list[str]:

@@ -28,7 +28,7 @@ class Header:
     @property
     def info(self) -> list[InfoDeclaration]:
         """The ID and Description of every ##INFO line."""
-        pattern = re.compile(r'##INFO=<ID=([^,>]+),.*Description="(.*)"')
+        pattern = re.compile(_declaration("INFO").pattern + r'.*Description="(.*)"')
         return [InfoDeclaration(*match.groups()) for line in self.lines if (match := pattern.match(line))]
 
     @property
@@ -42,6 +42,14 @@ class Header:
         """The largest length in nt that a ##contig line declares, 0 where none does."""
         pattern = re.compile(r"##contig=<.*\blength=([0-9]{1,18})(?![0-9])")
         return max((int(match.group(1)) for line in self.lines if (match := pattern.match(line))), default=0)
+
+
+def one_line(text: str) -> str:
+    """Return text with spaces for control characters, so that it cannot end a header line early."""
+    return text.translate(_SPACES)
+
+
+_SPACES = dict.fromkeys((*range(32), 127), " ")
 
 
 def _declaration(kind: str) -> re.Pattern[str]:

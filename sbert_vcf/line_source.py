@@ -72,7 +72,7 @@ def indexed_records(name: str) -> int | None:
     if _find_index(name) is None:
         return None
     try:
-        return int(str(pysam.bcftools.index("-n", name)))
+        return int(str(pysam.bcftools.index("-n", _for_htslib(name))))
     except SamtoolsError:
         return None
 
@@ -117,7 +117,7 @@ def _text_lines(name: str, source: _Chained, bgzipped: bool) -> Iterator[str]:
 def _region_lines(name: str, text: str, stack: contextlib.ExitStack) -> Iterator[str]:
     index = _index_of(name)
     try:
-        tabix = stack.enter_context(pysam.TabixFile(name, index=index, encoding="utf-8"))
+        tabix = stack.enter_context(pysam.TabixFile(_for_htslib(name), index=_for_htslib(index), encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{index}: no index of this file: {error}") from error
     header = list(tabix.header)
@@ -132,7 +132,7 @@ def _region_lines(name: str, text: str, stack: contextlib.ExitStack) -> Iterator
 
 def _bcf_lines(name: str, path: str, text: str | None, stack: contextlib.ExitStack) -> Iterator[str]:
     try:
-        bcf = pysam.VariantFile(path)
+        bcf = pysam.VariantFile(_for_htslib(path))
         stack.callback(_close_reader, bcf)
         header = str(bcf.header).rstrip("\n").split("\n")
         region = None
@@ -212,6 +212,11 @@ def _label(name: str) -> str:
     return "standard input" if name == STDIN else name
 
 
+def _for_htslib(name: str) -> str:
+    """Return an absolute path: htslib takes `http:x` for a URL, and bcftools `-x` for an option."""
+    return str(Path(name).absolute())
+
+
 def _find_index(name: str) -> Path | None:
     return next((path for suffix in (".csi", ".tbi") if (path := Path(name + suffix)).is_file()), None)
 
@@ -231,7 +236,7 @@ def _find_region(name: str, text: str, contigs: Iterable[str]) -> _Region:
     whole = names.resolve(text)
     if whole is not None:
         return _Region(whole, 0, None)
-    match = re.fullmatch(r"(.+):([\d,]+)(-?)([\d,]*)", text)
+    match = re.fullmatch(r"(.+):([0-9,]{1,20})(-?)([0-9,]{0,20})", text)
     contig = names.resolve(match.group(1) if match else text)
     if contig is None:
         raise InputError(f"{name}: --region {text}: the file has no contig {match.group(1) if match else text}")

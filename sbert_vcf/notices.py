@@ -16,3 +16,7 @@ class Notices:
         if key not in self._said:
             self._said.add(key)
             LOGGER.warning("%s", message)
+
+    def said(self, key: str) -> bool:
+        """Tell whether `key` has come up, so that what only a warning needs is not found out again."""
+        return key in self._said

@@ -5,6 +5,7 @@ import sys
 
 from sbert_vcf import __version__, fields
 from sbert_vcf.annotator import Annotator
+from sbert_vcf.header import one_line
 
 RUN = "##sbert_vcf=<"
 COMMAND = "##sbert_vcf_command="
@@ -29,9 +30,9 @@ def provenance(annotator: Annotator) -> list[str]:
         "ReferenceIndexSHA256": annotator.reference.index_digest(),
     }
     text = ",".join(f'{key}="{_quoted(str(value))}"' for key, value in facts.items())
-    command = shlex.join(sys.argv).replace("\n", " ")
+    command = one_line(shlex.join(sys.argv))
     return [f"{RUN}ID=run,{text}>", f"{COMMAND}{command}"]
 
 
 def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
+    return one_line(text).replace("\\", "\\\\").replace('"', '\\"')

@@ -26,7 +26,7 @@ class Status(str, Enum):
     NO_ALT = "NO_ALT"
 
 
-_WRITTEN = re.compile(r"(\S+):([0-9]+):([^:,\s]+):([^:,\s]+|[^,\s]*[][<][^,\s]*)")
+_WRITTEN = re.compile(r"(\S+):([0-9]{1,18}):([^:,\s]+):([^:,\s]+|[^,\s]*[][<][^,\s]*)")
 
 
 @dataclass(frozen=True, slots=True)

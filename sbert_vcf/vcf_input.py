@@ -13,7 +13,7 @@ from sbert_vcf.line_source import STDIN, open_lines
 from sbert_vcf.notices import Notices
 
 _COLUMNS = ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO"]
-_POSITION = re.compile("[0-9]{1,18}")
+_POSITION = re.compile("[0-9]{1,18}")  # no contig is longer, and Python refuses to read over 4,300 digits
 
 
 @dataclass(frozen=True, slots=True)

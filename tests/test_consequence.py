@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sbert_model.errors import InputError
-from sbert_vcf.consequence import ConsequenceField, Entry, InfoDeclaration, entries_of_alt, find_field, subfields_of
+from sbert_vcf.consequence import ConsequenceField, InfoDeclaration, find_field, subfields_of
+from sbert_vcf.consequence_entries import Entry, entries_of_alt
 
 VEP = "Consequence annotations from Ensembl VEP. Format: Allele|Consequence|SYMBOL|Gene|Feature|STRAND"
 NAMES = ["Allele", "Consequence", "SYMBOL", "Gene", "Feature", "STRAND"]

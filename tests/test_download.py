@@ -256,6 +256,12 @@ def crowd(tar: tarfile.TarFile) -> None:
         add(tar, f"{FOLDER}/{number}", b"")
 
 
+def with_attributes(attributes: dict[str, str], content: bytes = b"") -> Callable[[tarfile.TarFile], None]:
+    member = tarfile.TarInfo(f"{FOLDER}/attributes")
+    member.pax_headers, member.size = attributes, len(content)
+    return lambda tar: tar.addfile(member, io.BytesIO(content))
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
@@ -268,6 +274,12 @@ def crowd(tar: tarfile.TarFile) -> None:
         (link("models/pipe", "", tarfile.FIFOTYPE), "'models/pipe' is neither file nor folder"),
         (bomb, "unpacks to more than 200,000 bytes in 50 files"),
         (crowd, "unpacks to more than 200,000 bytes in 50 files"),
+        (lambda tar: add(tar, "x" * 3_000_000, b""), "has endless headers"),
+        (with_attributes({"comment": "x" * 3_000_000}), "has endless headers"),
+        (
+            with_attributes({"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}, b"9999999\n" * 300_000),
+            "endless headers",
+        ),
     ],
 )
 @pytest.mark.parametrize("from_file", [False, True])

@@ -1,6 +1,5 @@
 """Transcripts and their exons, read from GTF, GFF3 (Ensembl, GENCODE, RefSeq and their like) or UCSC genePred."""
 
-import gzip
 import itertools
 import re
 import zlib
@@ -11,7 +10,8 @@ from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from sbert_model.errors import InputError
-from sbert_model.gene_pred import GenePred, is_gene_pred, read_gene_pred
+from sbert_model.gene_pred import LAST_POSITION, GenePred, is_gene_pred, read_gene_pred
+from sbert_model.text_lines import open_lines
 
 GENE_FEATURES = frozenset({b"gene", b"ncRNA_gene", b"pseudogene", b"transposable_element_gene"})
 # The CDS of GTF stops before the stop codon, that of GFF3 and genePred holds it: both are read as coding.
@@ -85,9 +85,7 @@ def read_transcripts(path: Path, *, with_cds: bool = False) -> list[Transcript]:
     Features without a strand are left out. Raises InputError for a file that is missing, broken or names no gene.
     """
     try:
-        with path.open("rb") as file:
-            compressed = file.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rb") if compressed else path.open("rb") as lines:
+        with open_lines(path) as lines:
             transcripts = _read(path, lines, with_cds)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot read the gene annotation: {error}") from error
@@ -96,22 +94,22 @@ def read_transcripts(path: Path, *, with_cds: bool = False) -> list[Transcript]:
     return transcripts
 
 
-def _read(path: Path, file: Iterator[bytes], with_cds: bool) -> list[Transcript]:
-    head = []
-    for line in file:
-        head.append(line)
-        if line.strip() and not line.startswith(b"#"):
-            break
-    file = itertools.chain(head, file)
-    if head and is_gene_pred(head[-1]):
-        return [_gene_pred_transcript(row, with_cds) for row in read_gene_pred(path, file)]
-    lines = _lines(path, file, GFF3_IGNORED_BUT_CDS if with_cds else GFF3_IGNORED)
-    first = next(lines, None)
+def _read(path: Path, lines: Iterator[bytes], with_cds: bool) -> list[Transcript]:
+    numbered = enumerate(lines, 1)
+    # What stands before the first line that counts is not kept: there may be any amount of it.
+    first = next(((number, line) for number, line in numbered if not line.startswith(b"#") and line.strip()), None)
     if first is None:
         return []
-    gff3 = re.match(rb" *[^ =\"]+=", first.attributes) is not None
-    lines = itertools.chain([first], lines)
-    return _finish(_read_gff3(lines) if gff3 else _read_gtf(lines))
+    rows = itertools.chain([first], numbered)
+    if is_gene_pred(first[1]):
+        return [_gene_pred_transcript(row, with_cds) for row in read_gene_pred(path, rows)]
+    features = _lines(path, rows, GFF3_IGNORED_BUT_CDS if with_cds else GFF3_IGNORED)
+    first_feature = next(features, None)
+    if first_feature is None:
+        return []
+    gff3 = re.match(rb" *[^ =\"]+=", first_feature.attributes) is not None
+    features = itertools.chain([first_feature], features)
+    return _finish(_read_gff3(features) if gff3 else _read_gtf(features))
 
 
 def _gene_pred_transcript(row: GenePred, with_cds: bool) -> Transcript:
@@ -129,9 +127,9 @@ def _gene_pred_transcript(row: GenePred, with_cds: bool) -> Transcript:
     )
 
 
-def _lines(path: Path, file: Iterable[bytes], ignored: frozenset[bytes]) -> Iterator[_Line]:
+def _lines(path: Path, numbered: Iterable[tuple[int, bytes]], ignored: frozenset[bytes]) -> Iterator[_Line]:
     """Yield the lines that may matter; the others are dropped at their third column, which most of a file is."""
-    for number, line in enumerate(file, 1):
+    for number, line in numbered:
         head = line.split(b"\t", 3)
         if len(head) < 4:
             if line.startswith((b"##FASTA", b">")):
@@ -149,7 +147,7 @@ def _lines(path: Path, file: Iterable[bytes], ignored: frozenset[bytes]) -> Iter
             start, end = int(first) - 1, int(last)
         except ValueError:
             start = end = -1
-        if not 0 <= start < end:
+        if not 0 <= start < end <= LAST_POSITION:
             raise InputError(
                 f"{path}:{number}: expected nine columns, 1 <= start <= end the fourth and fifth, found {line[:60]!r}"
             )

@@ -8,6 +8,7 @@ import io
 import json
 import pickle
 import struct
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ _KINDS = {
 }
 # Tensors that no prediction reads: buffers of old releases, the pooler and the next-sentence head.
 _UNUSED = ("bert.embeddings.position_ids", "bert.embeddings.token_type_ids", "bert.pooler.", "cls.seq_relationship.")
+_HARMLESS_PARAMETERS = 100_000_000
 _WORD_EMBEDDINGS = "bert.embeddings.word_embeddings.weight"
 _DECODER_WEIGHT = "cls.predictions.decoder.weight"
 _DECODER_BIAS = "cls.predictions.decoder.bias"
@@ -84,6 +86,7 @@ def _load(folder: Path, name: str | None, kind: type[Network]) -> Checkpoint[Net
     # Read once, so that the digest is that of the very bytes in use.
     data = _read(path)
     tensors = _parse_safetensors(path, data) if path.suffix == ".safetensors" else _parse_pickle(path, data)
+    _check_size(path, config, len(data))
     network = _fill(path, kind, config, _with_current_names(tensors))
     return Checkpoint(name or folder.resolve().name, folder, config, hashlib.sha256(data).hexdigest(), network)
 
@@ -101,7 +104,7 @@ def _read_config(folder: Path, kind: type[MaskedLM] | type[TokenClassifier]) -> 
         raise ModelError(f"{folder}: not a model folder, it has no {CONFIG_FILE}")
     try:
         values = json.loads(_read(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not valid JSON ({error})") from error
     if not isinstance(values, dict):
         raise ModelError(f"{path}: expected a JSON object")
@@ -141,6 +144,8 @@ def _parse_pickle(path: Path, data: bytes) -> dict[str, Tensor]:
     # A zip archive, or the bare pickle of releases before 1.6.
     if not data.startswith((b"PK", b"\x80")):
         raise ModelError(f"{path}: not a PyTorch file; fetch it again")
+    if data.startswith(b"PK"):
+        _check_zip(path, data)
     try:
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -155,6 +160,25 @@ def _parse_pickle(path: Path, data: bytes) -> dict[str, Tensor]:
     ):
         raise ModelError(f"{path}: holds something other than a table of named tensors")
     return dict(content)
+
+
+def _check_zip(path: Path, data: bytes) -> None:
+    """Refuse a zip archive that unpacks to more than itself: PyTorch stores tensors as they are."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise ModelError(f"{path}: broken or incomplete; fetch the file again") from error
+    if unpacked > len(data):
+        raise ModelError(f"{path}: {len(data):,} bytes that unpack to {unpacked:,}, which no PyTorch file does")
+
+
+def _check_size(path: Path, config: BertConfig, size: int) -> None:
+    """Refuse a config.json that asks for more parameters than the file has bytes, before memory is taken for them."""
+    if config.fewest_parameters > max(size, _HARMLESS_PARAMETERS):
+        raise ModelError(
+            f"{path}: has {size:,} bytes, config.json asks for a network of {config.fewest_parameters:,} parameters"
+        )
 
 
 def _with_current_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -62,6 +62,13 @@ class BertConfig:
         return config
 
     @property
+    def fewest_parameters(self) -> int:
+        """How many parameters the embeddings and the matrices of the layers have; the network has some more."""
+        embeddings = len(VOCAB) + self.max_position_embeddings + self.type_vocab_size
+        layer = 4 * self.hidden_size + 2 * self.intermediate_size
+        return self.hidden_size * (embeddings + self.num_hidden_layers * layer)
+
+    @property
     def max_nucleotides(self) -> int:
         """The longest sequence in nucleotides; [CLS] and [SEP] take two positions."""
         return self.max_position_embeddings - _SPECIALS

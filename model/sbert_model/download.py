@@ -1,14 +1,17 @@
 """Fetch the published SpliceBERT models: download the authors' archive, take a model out of it, check every file."""
 
+import contextlib
 import gzip
 import hashlib
+import io
 import os
 import posixpath
 import tarfile
 import tempfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 import pooch
 from tqdm import tqdm
@@ -21,6 +24,8 @@ ARCHIVE_URL = "https://zenodo.org/records/7995778/files/models.tar.gz?download=1
 ARCHIVE_DOI = "https://doi.org/10.5281/zenodo.7995778"
 MAX_UNPACKED_BYTES = 4_000_000_000
 MAX_MEMBERS = 10_000
+MAX_HEADER_BYTES = 1 << 20
+"""What may be read of an archive for one member's name and attributes."""
 
 _TIMEOUT_SECONDS = (4, 30)  # to connect to one address; between two pieces of an answer
 _CHUNK_BYTES = 1 << 20
@@ -100,7 +105,7 @@ def _unpack(archive: Path, origin: str, model: registry.Model, folder: Path) -> 
     folder.mkdir()
     missing = set(model.sha256)
     try:
-        with tarfile.open(archive) as tar:
+        with _open_tar(archive, origin) as (tar, metered):
             size = 0
             for count, member in enumerate(tar, 1):
                 size += member.size
@@ -108,8 +113,10 @@ def _unpack(archive: Path, origin: str, model: registry.Model, folder: Path) -> 
                 path = PurePosixPath(member.name)
                 wanted = member.isreg() and path.parent.name == model.archive_folder and path.name in model.sha256
                 stream = tar.extractfile(member) if wanted else None
+                metered.allowance = MAX_HEADER_BYTES
                 if stream is None:
                     continue
+                metered.allowance += member.size
                 digest = _copy(stream, folder / path.name)
                 if digest != model.sha256[path.name]:
                     raise ModelError(
@@ -126,6 +133,41 @@ def _unpack(archive: Path, origin: str, model: registry.Model, folder: Path) -> 
             f"{origin}: no {model.archive_folder}/{min(missing)} inside: "
             f"damaged, or not the models.tar.gz of {ARCHIVE_DOI}; download it again"
         )
+
+
+class _Metered:
+    """An unpacked archive of which no more is read than `allowance` bytes.
+
+    tarfile reads what a header says of its own length, and as many numbers as a sparse file says that it has, into
+    memory before it shows the member.
+    """
+
+    def __init__(self, stream: io.BufferedIOBase, origin: str) -> None:
+        self._stream = stream
+        self._origin = origin
+        self.allowance = MAX_HEADER_BYTES
+
+    def read(self, size: int) -> bytes:
+        if size > self.allowance:
+            raise ModelError(f"{self._origin}: has endless headers: not the models.tar.gz of {ARCHIVE_DOI}")
+        self.allowance -= size
+        return self._stream.read(size)
+
+    def seek(self, position: int) -> int:
+        return self._stream.seek(position)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+
+@contextlib.contextmanager
+def _open_tar(archive: Path, origin: str) -> Iterator[tuple[tarfile.TarFile, _Metered]]:
+    """Open a tar archive, gzipped or as a browser has unpacked it."""
+    with archive.open("rb") as file:
+        zipped = file.peek(2)[:2] == b"\x1f\x8b"
+        metered = _Metered(gzip.GzipFile(fileobj=file) if zipped else file, origin)
+        with tarfile.open(fileobj=cast(IO[bytes], metered), mode="r:") as tar:
+            yield tar, metered
 
 
 def _check_member(member: tarfile.TarInfo, origin: str, count: int, size: int) -> None:

@@ -15,7 +15,7 @@ def open_fasta(path: Path) -> pysam.FastaFile:
     """
     _ensure_index(path)
     try:
-        fasta = pysam.FastaFile(str(path))
+        fasta = pysam.FastaFile(_local(path))
         there = bool(fasta.references)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read with its index; delete {_indices(path)} and run again") from error
@@ -46,6 +46,11 @@ def _damaged(path: Path, contig: str, start: int) -> str:
 def index_digest(path: Path) -> str:
     """Return the SHA-256 of the FASTA's index: it fixes the contigs, their order and lengths."""
     return hashlib.sha256(_fai(path).read_bytes()).hexdigest()
+
+
+def _local(path: Path) -> str:
+    """Return the name for htslib: absolute, for it takes `http:x` for a URL and samtools `-x` for an option."""
+    return str(path.absolute())
 
 
 def _fai(path: Path) -> Path:
@@ -79,7 +84,7 @@ def _ensure_index(path: Path) -> None:
     if not missing:
         return
     try:
-        pysam.faidx(str(path))
+        pysam.faidx(_local(path))
     except pysam.utils.SamtoolsError as error:
         raise InputError(
             f"{path}: has no {' and no '.join(missing)}, and samtools faidx cannot make one: the folder must be "

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from sbert_model.errors import InputError
 
 STRANDS = (b"+", b"-")
+LAST_POSITION = 1 << 40
+"""No contig is longer; positions beyond it do not fit the 64-bit columns that genes are kept in."""
 EXTENDED_COLUMNS = 15
 """Columns of an extended genePred line without its bin; the twelfth is the gene's name (`name2`)."""
 
@@ -34,9 +36,9 @@ def is_gene_pred(line: bytes) -> bool:
     return len(columns) >= 10 and any(column in STRANDS for column in columns[2:4])
 
 
-def read_gene_pred(path: Path, lines: Iterable[bytes]) -> Iterator[GenePred]:
-    """Yield the lines of an open table, in their order; `path` is for messages. Raises InputError for a broken line."""
-    for number, line in enumerate(lines, 1):
+def read_gene_pred(path: Path, numbered: Iterable[tuple[int, bytes]]) -> Iterator[GenePred]:
+    """Yield a table's numbered lines, in their order; `path` is for messages. Raises InputError for a broken line."""
+    for number, line in numbered:
         if not line.strip() or line.startswith(b"#"):
             continue
         columns = line.rstrip(b"\r\n").split(b"\t")
@@ -63,6 +65,7 @@ def _parse(columns: list[bytes]) -> GenePred | None:
     starts, ends = (list(map(int, column.rstrip(b",").split(b","))) for column in columns[8:10])
     exons = list(zip(starts, ends, strict=True))
     fits = all(start <= exon_start < exon_end <= end for exon_start, exon_end in exons)
+    fits = fits and max(abs(position) for position in (end, cds_start, cds_end)) <= LAST_POSITION
     if strand not in STRANDS or not contig or not 0 <= start < end or len(exons) != count or not fits:
         return None
     gene = b"" if first.isdigit() else first
