@@ -2,10 +2,10 @@
 
 Run: python -m tests.killed_runs MOMENTS ARGUMENTS...
 
-Starts `sbert-vcf ARGUMENTS` once for every number in MOMENTS (comma-separated) and once more, one after the other, until
-one ends of itself. A moment is a record about to be written, or a system call on the output's files about to be made or
-just made; the run gets SIGKILL at the moment with its number. The clock that decides when restart points are due
-goes on by a second whenever it is read. What the runs said, and how they ended, is printed as JSON, a line each.
+Starts `sbert-vcf ARGUMENTS` once for every number in MOMENTS (comma-separated) and once more, one after the other,
+until one ends of itself. A moment is a record about to be written, or a system call on the output's files about to be
+made or just made; the run gets SIGKILL at the moment with its number. The clock that decides when restart points are
+due goes on by a second whenever it is read. How the runs ended, and what they said, is printed as JSON, a line each.
 """
 
 import itertools
@@ -17,16 +17,17 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
+from unittest import mock
 
 import sbert_vcf.annotate
-from sbert_vcf import cli, cli_annotate, resumable, vcf_output
+import sbert_vcf.cli_annotate  # noqa: F401
+from sbert_vcf import cli, vcf_output
 
 _CALLS = ((os, "fsync"), (Path, "replace"), (Path, "unlink"))
 
 
 def main() -> None:
-    """Start the runs; the imports above are shared by all, for they take longer than a run."""
-    assert sbert_vcf.annotate and cli_annotate  # imported here, not by every run
+    """Start the runs."""
     moments = [int(text) for text in sys.argv[1].split(",") if text]
     for moment in [*moments, sys.maxsize]:
         with tempfile.TemporaryFile() as said:
@@ -62,13 +63,12 @@ def _run(moment: int) -> NoReturn:
     for owner, name in _CALLS:
         setattr(owner, name, counted(getattr(owner, name), after=True))
     seconds = itertools.count()
-    resumable.monotonic = lambda: float(next(seconds))  # type: ignore[assignment]
+    mock.patch("sbert_vcf.resumable.monotonic", lambda: float(next(seconds))).start()
     sys.argv = ["sbert-vcf", *sys.argv[2:]]
     try:
         cli.main()
     except SystemExit as stopped:
         code = stopped.code
-    print(f"moments: {next(passed) - 1}", file=sys.stderr, flush=True)
     os._exit(code if isinstance(code, int) else 1)
 
 
