@@ -62,8 +62,7 @@ def _run(moment: int) -> NoReturn:
     vcf_output.Writer.write = counted(vcf_output.Writer.write, after=False)  # type: ignore[method-assign]
     for owner, name in _CALLS:
         setattr(owner, name, counted(getattr(owner, name), after=True))
-    seconds = itertools.count()
-    mock.patch("sbert_vcf.resumable.monotonic", lambda: float(next(seconds))).start()
+    mock.patch("sbert_vcf.resumable.monotonic", itertools.count().__next__).start()
     sys.argv = ["sbert-vcf", *sys.argv[2:]]
     try:
         cli.main()
