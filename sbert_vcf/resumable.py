@@ -240,17 +240,14 @@ def _point_of(files: Files, run: Mapping[str, str], size: int) -> RestartPoint |
     if point is None:
         return None
     if differences := point.differences(run):
-        raise InputError(
-            f"{files.final}: was begun with other settings ({'; '.join(differences)}): use the same, or delete "
-            f"{files.kept} to start over"
-        )
-    if size < point.held.size:
-        if size == 0:
-            files.unfinished.unlink()
-        raise InputError(
-            f"{files.unfinished}: is shorter than its restart point says; delete {files.kept} to start over"
-        )
-    return point
+        wrong = f"{files.final}: was begun with other settings ({'; '.join(differences)}): use the same, or"
+    elif size < point.held.size:
+        wrong = f"{files.unfinished}: is shorter than its restart point says;"
+    else:
+        return point
+    if size == 0:
+        files.unfinished.unlink()  # made by this start
+    raise InputError(f"{wrong} delete {files.kept} to start over")
 
 
 @contextlib.contextmanager

@@ -123,6 +123,20 @@ def test_other_settings_are_refused(bench: Bench, case: str) -> None:
     assert bench.made(tally=bench.run()) == expected
 
 
+def test_another_format_is_refused(bench: Bench) -> None:
+    bench.cut_off()
+    with pytest.raises(InputError, match=r"\(Format was z, is v\)"):
+        bench.run(letter="v")
+    bench.files()
+
+
+def test_small_output_is_kept_in_the_restart_point_alone(bench: Bench) -> None:
+    expected = bench.made(tally=bench.run())
+    bench.cut_off(record=8)
+    assert bench.files().unfinished.stat().st_size == 0
+    assert bench.made(tally=bench.run()) == expected
+
+
 def test_another_version_is_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.cut_off()
     monkeypatch.setattr("sbert_vcf.provenance.__version__", "99.0")
