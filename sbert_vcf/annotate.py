@@ -38,6 +38,8 @@ from sbert_vcf.variant import Status
 from sbert_vcf.vcf_input import Record, VcfInput
 from sbert_vcf.vcf_output import STDOUT, Writer, format_of, is_stream, open_output
 
+RESTART_EVERY = 30.0
+"""Seconds between restart points."""
 _RECORDS_AT_ONCE = 1000
 _GROUPS_WAITING = 2  # between two stages: enough that none waits for another's odd slow group
 
@@ -58,7 +60,7 @@ class AnnotateOptions:
     force: bool = False
     progress: bool = False
     resume: bool = False
-    restart_every: float = 30.0
+    restart_every: float = RESTART_EVERY
 
 
 def annotate(options: AnnotateOptions, scoring: ScoringOptions) -> Counter[Status]:
@@ -195,9 +197,10 @@ def _check_output(options: AnnotateOptions) -> None:
     if not is_stream(options.output) and output.is_file() and source.exists() and output.samefile(source):
         raise OutputError(f"{output}: is the input itself; choose another name")
     if options.resume:
-        for name in (options.input, options.output):
+        for name, standard in ((options.input, "standard input"), (options.output, "standard output")):
             if is_stream(name):
-                raise OutputError(f"{name}: is no file; --resume needs files on both sides")
+                name = standard if name == STDOUT else name
+                raise OutputError(f"{name}: is no file; --resume needs files as input and output")
         Files.of(options.output, format_of(options.output, options.letter)).complete()
     check_new(options.output, options.overwrite)
 

@@ -22,10 +22,8 @@ from sbert_vcf.cli_options import check_strand, scoring_options, verbosity_optio
 @click.option(
     "--restart-every",
     type=click.FloatRange(min=0),
-    default=30.0,
-    show_default=True,
     metavar="SECONDS",
-    help="With --resume: write a restart point so often.",
+    help="With --resume: how often to write a restart point; default: 30.",
 )
 @click.option("--force", is_flag=True, help="Go on although the genome build looks wrong.")
 @click.option("--progress/--no-progress", default=None, help="Progress on stderr; default: on a terminal.")
@@ -39,7 +37,7 @@ def annotate(
     index: bool,
     overwrite: bool,
     resume: bool,
-    restart_every: float,
+    restart_every: float | None,
     force: bool,
     progress: bool | None,
     quiet: bool,
@@ -54,8 +52,10 @@ def annotate(
 
     set_verbosity(quiet, verbose)
     check_strand(scoring)
+    if restart_every is not None and not resume:
+        raise click.UsageError("--restart-every goes with --resume")
 
-    from sbert_vcf.annotate import AnnotateOptions
+    from sbert_vcf.annotate import RESTART_EVERY, AnnotateOptions
     from sbert_vcf.annotate import annotate as run
     from sbert_vcf.notices import LOGGER
     from sbert_vcf.options import ScoringOptions
@@ -68,7 +68,7 @@ def annotate(
         region=region,
         overwrite=overwrite,
         resume=resume,
-        restart_every=restart_every,
+        restart_every=RESTART_EVERY if restart_every is None else restart_every,
         force=force,
         progress=(sys.stderr.isatty() and not quiet) if progress is None else progress,
     )

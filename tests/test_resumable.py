@@ -277,12 +277,12 @@ def test_unsorted_records_are_remembered(
 def test_streams_are_refused(bench: Bench) -> None:
     with (
         as_stdin(bench.vcf.read_bytes()[:1000]),
-        pytest.raises(OutputError, match="-: is no file; --resume needs files"),
+        pytest.raises(OutputError, match="standard input: is no file; --resume needs files as"),
     ):
         bench.run(input="-")
     with pytest.raises(OutputError, match="/dev/null: is no file; --resume needs files"):
         bench.run("/dev/null")
-    with pytest.raises(OutputError, match="-: is no file; --resume needs files"):
+    with pytest.raises(OutputError, match="standard output: is no file; --resume needs files as"):
         annotate(AnnotateOptions(str(bench.vcf), "-", resume=True), bench.world.scoring())
 
 

@@ -115,6 +115,16 @@ def test_killed_at_every_moment_of_the_end(bench: Bench, start: Start, letter: s
     assert bench.made(output) == expected
 
 
+def test_usage(bench: Bench, start: Start) -> None:
+    line = command_line(bench, "out.vcf.gz", "--restart-every", "3")
+    line.remove("--resume")
+    code, said = start(line)
+    assert code == 2
+    assert "--restart-every goes with --resume" in said
+    assert start(command_line(bench, "out.vcf.gz", "--restart-every", "-1"))[0] == 2
+    assert list(bench.folder.iterdir()) == []
+
+
 @pytest.fixture
 def interruptible() -> Iterator[None]:
     """Let Ctrl-C be what it is on a terminal; a test run in the background ignores it."""

@@ -10,10 +10,11 @@ from typing import Any
 
 import pysam.bcftools
 import pytest
+from click.testing import CliRunner
 
 from sbert_model.errors import InputError, ModelError
 from sbert_vcf.annotate import AnnotateOptions, annotate
-from sbert_vcf.cli import main
+from sbert_vcf.cli import cli, main
 from sbert_vcf.options import ScoringOptions
 from sbert_vcf.verify import Tolerance, verify
 from tests.models import write_random_masked_lm, write_random_token_classifier
@@ -322,6 +323,12 @@ def test_another_version_is_named_with_the_scores(run: Run, plain: Path, tmp_pat
     assert code == 1
     assert "SBERT_KL " in out
     assert re.fullmatch(r"sbert-vcf: error: .*: not verified: Version is 0\.0\.1 in the header and \S+ here\n", err)
+
+
+def test_help() -> None:
+    done = CliRunner().invoke(cli, ["verify", "--help"])
+    assert done.exit_code == 0
+    assert done.output.startswith("Usage: ")
 
 
 def test_command_on_something_else(run: Run, world: World) -> None:
