@@ -120,7 +120,7 @@ def _open_output(
     kept = "".join(f"{line}\n" for line in header.lines if not line.startswith((RUN, COMMAND)))
     run = {
         **run_facts(annotator),
-        "Fields": " ".join(sorted(annotator.optional_fields)),
+        "Fields": " ".join(sorted(annotator.optional_fields)) or "none",
         "Format": letter,
         "Region": options.region or "all",
         "HeaderSHA256": hashlib.sha256(kept.encode("utf-8", "surrogateescape")).hexdigest(),

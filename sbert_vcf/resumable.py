@@ -194,8 +194,8 @@ class ResumableWriter(Writer):
         with reported(self.name):
             sink = open_sink(self._files.whole.open("wb"), self._letter)
             try:
-                with gzip.open(self._files.unfinished, "rt", encoding="utf-8", errors="surrogateescape") as text:
-                    lines = (line.rstrip("\n") for line in text)
+                with gzip.open(self._files.unfinished) as text:
+                    lines = (line.decode("utf-8", "surrogateescape").rstrip("\n") for line in text)
                     header = []
                     for line in lines:
                         header.append(line)

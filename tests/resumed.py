@@ -39,7 +39,7 @@ def write_input(world: World) -> Path:
     lines = []
     for number in range(RECORDS):
         contig, first = ("chr1", 310) if number < RECORDS * 3 // 4 else ("chr2", 210)
-        columns = world.snv(contig, first + 5 * number, f"TEXT={numbers.getrandbits(16000):x}é").split("\t")
+        columns = world.snv(contig, first + 5 * number, f"TEXT={numbers.getrandbits(16000):x}é\rA").split("\t")
         if number % 10 == 9:
             columns[4] = "<DEL>"
         lines.append("\t".join(columns))
