@@ -31,6 +31,7 @@ bench: $(VENV)/.installed-dev
 # On a machine with an NVIDIA GPU, and a build of PyTorch for it in .venv.
 bench-gpu: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/gpu_all.py -o gpu.md
+
 # Python 3.11 or newer, Linux on x86-64: for others there is no wheel of atheris.
 fuzz: $(VENV)/.installed-fuzz
 	for harness in records consequences annotation; do \
