@@ -105,7 +105,9 @@ def _draw(path: Path, result: Result) -> None:
         )
     axis.axhline(truth.mean(), color="0.8", linewidth=0.8, zorder=0)
     axis.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
-    axis.legend(frameon=False, fontsize=8, title="average precision, 95 % interval", title_fontsize=8)
+    axis.legend(
+        loc="upper right", frameon=False, fontsize=8, title="average precision, 95 % interval", title_fontsize=8
+    )
     axis.set_title(f"branchpoints of {result.data['windows']:,} windows, out of fold", fontsize=10)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
