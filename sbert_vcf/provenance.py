@@ -5,7 +5,6 @@ import sys
 
 from sbert_vcf import __version__, fields
 from sbert_vcf.annotator import Annotator
-from sbert_vcf.header import one_line
 
 RUN = "##sbert_vcf=<"
 COMMAND = "##sbert_vcf_command="
@@ -30,9 +29,9 @@ def provenance(annotator: Annotator) -> list[str]:
         "ReferenceIndexSHA256": annotator.reference.index_digest(),
     }
     text = ",".join(f'{key}="{_quoted(str(value))}"' for key, value in facts.items())
-    command = one_line(shlex.join(sys.argv))
+    command = shlex.join(sys.argv).replace("\n", " ")
     return [f"{RUN}ID=run,{text}>", f"{COMMAND}{command}"]
 
 
 def _quoted(text: str) -> str:
-    return one_line(text).replace("\\", "\\\\").replace('"', '\\"')
+    return text.replace("\\", "\\\\").replace('"', '\\"')
