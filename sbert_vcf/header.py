@@ -4,7 +4,6 @@ import re
 
 from sbert_vcf.consequence import InfoDeclaration
 
-
 _SPACES = dict.fromkeys((*range(32), 127), " ")
 
 
