@@ -32,14 +32,14 @@ class Product(NamedTuple):
 class CountingRunner(DeviceRunner):
     """Counts the passes and the blocks of the last layer by the tokens of a window."""
 
-    def __init__(self, network: MaskedLM, device: torch.device) -> None:
-        super().__init__(network, device, torch.float32)
+    def __init__(self, network: MaskedLM, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__(network, device, dtype)
         self.passes: Counter[int] = Counter()
         self.places: Counter[int] = Counter()
 
     def submit(self, passes: Sequence[Pass]) -> Collect:
         """Run passes as usual."""
-        for windows, places in passes:
+        for windows, places, _ in passes:
             tokens = windows.shape[1] + 2
             self.passes[tokens] += len(windows)
             self.places[tokens] += places[..., 0].size
@@ -47,15 +47,19 @@ class CountingRunner(DeviceRunner):
 
 
 def products(config: BertConfig, runner: CountingRunner) -> Counter[Product]:
-    """Every matrix product that the runner's passes consist of, with how often it was done."""
+    """Every matrix product that the runner's passes consist of, with how often it was done.
+
+    The first layer's queries, keys and values are looked up, unless it is the last layer too.
+    """
     size, inner, heads = config.hidden_size, config.intermediate_size, config.num_attention_heads
     done: Counter[Product] = Counter()
     for tokens, passes in runner.passes.items():
         block = min(BLOCK, tokens)
-        full = [(1, tokens, size, 3 * size), *rest(tokens, tokens, size, inner, heads)]
+        full = rest(tokens, tokens, size, inner, heads)
         at_block = [(1, block, size, size), *rest(block, tokens, size, inner, heads), (1, block, size, size)]
         for product in full:
             done[Product(*product)] += passes * (config.num_hidden_layers - 1)
+        done[Product(1, tokens, size, 3 * size)] += passes * max(config.num_hidden_layers - 2, 0)
         done[Product(1, tokens, size, 2 * size)] += passes
         for product in at_block:
             done[Product(*product)] += runner.places[tokens]

@@ -4,6 +4,7 @@ One thread reads records and plans what to ask of them, this one lets the model 
 """
 
 import contextlib
+import hashlib
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +17,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from sbert_model.contigs import spellings
 from sbert_model.device import use_cpu_threads
-from sbert_model.errors import InputError, OutputError
+from sbert_model.errors import OutputError
 from sbert_vcf import fields
 from sbert_vcf.annotator import Annotator, Plans
 from sbert_vcf.consequence import find_field
@@ -26,24 +27,29 @@ from sbert_vcf.new_file import check_new
 from sbert_vcf.notices import LOGGER, Notices
 from sbert_vcf.options import ScoringOptions
 from sbert_vcf.pipeline import made_ahead, taken_behind
-from sbert_vcf.provenance import COMMAND, RUN, provenance
+from sbert_vcf.progress import BuildCheck, Progress
+from sbert_vcf.provenance import COMMAND, RUN, provenance, run_facts
 from sbert_vcf.reference import Reference
+from sbert_vcf.restart import RestartPoint
 from sbert_vcf.results import AlleleResult
+from sbert_vcf.resumable import Files, open_resumable
 from sbert_vcf.strand import Site
 from sbert_vcf.variant import Status
 from sbert_vcf.vcf_input import Record, VcfInput
-from sbert_vcf.vcf_output import STDOUT, format_of, is_stream, open_output
+from sbert_vcf.vcf_output import STDOUT, Writer, format_of, is_stream, open_output
 
+RESTART_EVERY = 30.0
+"""Seconds between restart points."""
 _RECORDS_AT_ONCE = 1000
 _GROUPS_WAITING = 2  # between two stages: enough that none waits for another's odd slow group
-_CHECKED_FOR_BUILD = 1000
-# What tells nothing about whether REF fits the FASTA.
-_REF_NOT_SEEN = {Status.CONTIG_MISSING, Status.STAR, Status.SYMBOLIC, Status.BREAKEND, Status.NON_ACGT}
 
 
 @dataclass(frozen=True, slots=True)
 class AnnotateOptions:
-    """Where records come from and go to; output '-' is standard output, letter a format of bcftools' -O."""
+    """Where records come from and go to; output '-' is standard output, letter a format of bcftools' -O.
+
+    resume: go on where a run that was cut off had come to, and write restart points every `restart_every` seconds.
+    """
 
     input: str
     output: str = STDOUT
@@ -53,28 +59,26 @@ class AnnotateOptions:
     overwrite: bool = False
     force: bool = False
     progress: bool = False
+    resume: bool = False
+    restart_every: float = RESTART_EVERY
 
 
 def annotate(options: AnnotateOptions, scoring: ScoringOptions) -> Counter[Status]:
     """Annotate `options.input` into `options.output`; returns how many alleles had each status (NO_ALT: records).
 
-    Raises SbertError for what the user can mend; no output then appears under its final name.
+    Raises SbertError for what the user can mend; no output then appears under its final name. A resumable run that
+    ends early, for whatever reason, leaves what it has done, and counts it when it goes on.
     """
     _check_output(options)
     notices = Notices()
     threads = use_cpu_threads(scoring.threads)
     letter = format_of(options.output, options.letter)
-    tally: Counter[Status] = Counter()
     with VcfInput(options.input, notices, options.region) as vcf:
         field = find_field(vcf.header.info, scoring.csq_field)
         with (
             Annotator.open(scoring, field=field, header_reference=vcf.header.reference, notices=notices) as annotator,
-            open_output(
-                options.output,
-                letter,
-                _output_header(vcf, annotator, letter, notices),
-                index=options.index,
-                notices=notices,
+            _open_output(
+                options, letter, _output_header(vcf, annotator, letter, notices), annotator, notices
             ) as writer,
             _progress_bar(options) as bar,
         ):
@@ -82,17 +86,22 @@ def annotate(options: AnnotateOptions, scoring: ScoringOptions) -> Counter[Statu
                 "window: %d nt; %d alleles at a time; %d CPU threads; strands: %s",
                 *(annotator.window, annotator.batch_size, threads, annotator.strands.description),
             )
-            build = _BuildCheck(vcf.name, str(annotator.reference.path), options.force)
+            build = BuildCheck(vcf.name, str(annotator.reference.path), options.force)
+            progress = Progress(build, digesting=options.resume)
+            if writer.point is not None:
+                _go_on(writer.point, vcf, progress, bar)
 
             def write(scored: _Scored) -> None:
-                for record, results in zip(scored.records, scored.results(), strict=True):
-                    tally.update([result.status for result in results] or [Status.NO_ALT])
-                    build.see(results)
-                    ours = fields.info_text(results, annotator.optional_fields) if results else ""
-                    writer.write(record.line(ours, fields.OUR_IDS), record.contig, record.start)
-                    if options.progress:
-                        bar.set_postfix_str(f"{tally[Status.OK] / tally.total():.0%} scored", refresh=False)
-                        bar.update()
+                found = scored.results()
+                with writer.group(progress):
+                    for record, results in zip(scored.records, found, strict=True):
+                        progress.add(record, results)
+                        ours = fields.info_text(results, annotator.optional_fields) if results else ""
+                        writer.write(record.line(ours, fields.OUR_IDS), record.contig, record.start)
+                        if options.progress:
+                            tally = progress.tally
+                            bar.set_postfix_str(f"{tally[Status.OK] / tally.total():.0%} scored", refresh=False)
+                            bar.update()
 
             planned = _planned(vcf, annotator, field.id if field else None)
             with made_ahead(planned, _GROUPS_WAITING) as groups, taken_behind(write, _GROUPS_WAITING) as write_behind:
@@ -100,7 +109,31 @@ def annotate(options: AnnotateOptions, scoring: ScoringOptions) -> Counter[Statu
                     write_behind(_Scored(records, annotator.start(sites, plans)))
             build.finish()
             annotator.log_windows()
-    return tally
+    return progress.tally
+
+
+def _open_output(
+    options: AnnotateOptions, letter: str, header: Header, annotator: Annotator, notices: Notices
+) -> contextlib.AbstractContextManager[Writer]:
+    if not options.resume:
+        return open_output(options.output, letter, header, index=options.index, notices=notices)
+    kept = "".join(f"{line}\n" for line in header.lines if not line.startswith((RUN, COMMAND)))
+    run = {
+        **run_facts(annotator),
+        "Fields": " ".join(sorted(annotator.optional_fields)) or "none",
+        "Format": letter,
+        "Region": options.region or "all",
+        "HeaderSHA256": hashlib.sha256(kept.encode("utf-8", "surrogateescape")).hexdigest(),
+    }
+    return open_resumable(
+        options.output, letter, header, run=run, every=options.restart_every, index=options.index, notices=notices
+    )
+
+
+def _go_on(point: RestartPoint, vcf: VcfInput, progress: Progress, bar: "tqdm[NoReturn]") -> None:
+    progress.skip(iter(vcf), point.done, vcf.name)
+    LOGGER.info("goes on behind record %d, %s", progress.records, point.done.last)
+    bar.initial = bar.n = progress.records
 
 
 @contextlib.contextmanager
@@ -159,44 +192,16 @@ def _groups(records: Iterable[Record], alleles: int) -> Iterator[list[Record]]:
     yield group
 
 
-class _BuildCheck:
-    """Notices when REF disagrees with the FASTA so often that the VCF must come from another genome build."""
-
-    def __init__(self, vcf: str, fasta: str, force: bool) -> None:
-        self._text = f"{vcf}: REF disagrees with {fasta} in"
-        self._force = force
-        self._seen = 0
-        self._mismatches = 0
-
-    def see(self, results: Iterable[AlleleResult]) -> None:
-        """Count a record; raises InputError when over half of the first 1,000 disagree, unless forced."""
-        statuses = {result.status for result in results} - _REF_NOT_SEEN
-        if not statuses:
-            return
-        self._seen += 1
-        self._mismatches += Status.REF_MISMATCH in statuses
-        if self._seen == _CHECKED_FOR_BUILD and self._looks_wrong and not self._force:
-            raise InputError(
-                f"{self._text} {self._mismatches} of the first {self._seen} records: the genome build looks wrong; "
-                "give the FASTA that the VCF was made with, or --force to go on"
-            )
-
-    def finish(self) -> None:
-        """Warn at the end of the input."""
-        if self._looks_wrong:
-            LOGGER.warning(
-                "%s %d of %d records: the genome build looks wrong", self._text, self._mismatches, self._seen
-            )
-
-    @property
-    def _looks_wrong(self) -> bool:
-        return self._mismatches * 2 > self._seen
-
-
 def _check_output(options: AnnotateOptions) -> None:
     source, output = Path(options.input), Path(options.output)
     if not is_stream(options.output) and output.is_file() and source.exists() and output.samefile(source):
         raise OutputError(f"{output}: is the input itself; choose another name")
+    if options.resume:
+        for name, standard in ((options.input, "standard input"), (options.output, "standard output")):
+            if is_stream(name):
+                name = standard if name == STDOUT else name
+                raise OutputError(f"{name}: is no file; --resume needs files as input and output")
+        Files.of(options.output, format_of(options.output, options.letter)).complete()
     check_new(options.output, options.overwrite)
 
 

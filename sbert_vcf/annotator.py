@@ -11,14 +11,14 @@ from types import TracebackType
 from sbert_model.checkpoint import Checkpoint, load_masked_lm, load_token_classifier
 from sbert_model.compute import Compute
 from sbert_model.contigs import read_aliases
-from sbert_model.device import resolve_precision, select_devices
+from sbert_model.device import COSTS, resolve_precision, select_devices
 from sbert_model.errors import ModelError
 from sbert_model.network import MaskedLM
 from sbert_model.predict import Predictor
 from sbert_model.registry import resolve
 from sbert_model.scoring import FLANK, BranchpointChange
 from sbert_vcf import fields
-from sbert_vcf.branchpoints import BranchpointPair, BranchpointScorer, score_pairs
+from sbert_vcf.branchpoints import BranchpointPair, BranchpointScorer, not_finite, score_pairs
 from sbert_vcf.consequence import ConsequenceField
 from sbert_vcf.genes import Genes
 from sbert_vcf.known_scores import KnownScores
@@ -129,6 +129,12 @@ class Annotator:
         """
         devices = select_devices(options.device, options.workers)
         dtype = resolve_precision(options.precision, devices[0])
+        if options.precision in COSTS:
+            LOGGER.warning(
+                "--precision %s breaks the accuracy contract: with the bundled models %s; float32 keeps it",
+                options.precision,
+                COSTS[options.precision],
+            )
         aliases = read_aliases(Path(options.alias)) if options.alias else []
         fasta = find_reference(options.reference, header_reference)
         # Before a genome is indexed and an annotation parsed, which may take minutes.
@@ -231,12 +237,8 @@ class Annotator:
     ) -> AlleleResult:
         if isinstance(plan, Status):
             return AlleleResult(alt, number, plan)
+        self._check_finite(plan, values, branchpoints)
         kl = {strand: values[scores.kl] for strand, scores in plan.strands.items()}
-        if not all(map(math.isfinite, kl.values())):
-            raise ModelError(
-                f"{self.model.name}: no finite probabilities around {plan.allele.contig}:{plan.allele.start + 1}: its "
-                f"activations do not fit {str(self.predictor.dtype).split('.')[1]}; use --precision float32"
-            )
         delta = {strand: _value(scores.delta, values) for strand, scores in plan.strands.items()}
         scores = tuple(
             GeneScore(
@@ -249,6 +251,19 @@ class Annotator:
             for placement, sites, pairs in zip(plan.placements, plan.sites, plan.branchpoints, strict=True)
         )
         return AlleleResult(alt, number, Status.OK, scores, plan.allele)
+
+    def _check_finite(
+        self,
+        plan: Planned,
+        values: Mapping[PairScore, float],
+        branchpoints: Mapping[BranchpointPair, BranchpointChange],
+    ) -> None:
+        where = f"around {plan.allele.contig}:{plan.allele.start + 1}"
+        if not all(math.isfinite(values[score]) for score in plan.pair_scores()):
+            raise ModelError(not_finite(self.model.name, f"probabilities {where}"))
+        changes = (branchpoints[pair] for of_placement in plan.branchpoints for pair in of_placement)
+        if self.branchpoints is not None and not all(math.isfinite(change.loss + change.gain) for change in changes):
+            raise ModelError(not_finite(self.branchpoints.model.name, f"branchpoint probabilities {where}"))
 
     def log_windows(self) -> None:
         """Say how the cache did and, for those who want to know, how many windows the models have read."""

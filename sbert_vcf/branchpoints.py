@@ -92,10 +92,14 @@ class BranchpointScorer:
 
         Raises ModelError when they are not finite.
         """
-        return self._start_reading(list(pairs))()
+        pairs = list(pairs)
+        found = self._start_reading(pairs)()
+        if not all(np.isfinite(found[ids.tobytes()][bases]).all() for pair in pairs for ids, bases in pair.reads()):
+            raise ModelError(not_finite(self.model.name, "branchpoint probabilities"))
+        return found
 
     def changes(self, pairs: Iterable[BranchpointPair]) -> dict[BranchpointPair, BranchpointChange]:
-        """Read the windows and return what each allele does before each acceptor. Raises ModelError as `read` does."""
+        """Read the windows and return what each allele does before each acceptor, NaN without finite probabilities."""
         return self.start(pairs)()
 
     def start(self, pairs: Iterable[BranchpointPair]) -> Callable[[], dict[BranchpointPair, BranchpointChange]]:
@@ -110,19 +114,13 @@ class BranchpointScorer:
         return changes
 
     def _start_reading(self, pairs: list[BranchpointPair]) -> Callable[[], dict[bytes, Probabilities]]:
-        reads = [one for pair in pairs for one in pair.reads()]
-        finish = start_reading(reads, self.predictor)
+        finish = start_reading((one for pair in pairs for one in pair.reads()), self.predictor)
+        return lambda: {key: np.exp(of_window[:, BRANCHPOINT]) for key, of_window in finish().items()}  # (510,) each
 
-        def probabilities() -> dict[bytes, Probabilities]:
-            found = {key: np.exp(of_window[:, BRANCHPOINT]) for key, of_window in finish().items()}  # (510,) each
-            if not all(np.isfinite(found[ids.tobytes()][bases]).all() for ids, bases in reads):
-                raise ModelError(
-                    f"{self.model.name}: no finite branchpoint probabilities: its activations do not fit "
-                    f"{str(self.predictor.dtype).split('.')[1]}; use --precision float32"
-                )
-            return found
 
-        return probabilities
+def not_finite(model: str, what: str) -> str:
+    """Tell that a model gives no numbers where there should be some, in the engine's last resort, float32, either."""
+    return f"{model}: no finite {what}: its weights are broken, for activations overflow even with --precision float32"
 
 
 def score_pairs(

@@ -14,6 +14,7 @@ from sbert_vcf import __version__
 
 _COMMANDS = {
     "annotate": ("sbert_vcf.cli_annotate:annotate", "Write splicing scores into the INFO column of a VCF or BCF."),
+    "verify": ("sbert_vcf.cli_verify:verify", "Compute a sample of an annotated file anew, and compare."),
     "score": ("sbert_vcf.cli_score:score", "Score a few variants given as contig:position:ref:alt."),
     "mutagenesis": (
         "sbert_vcf.cli_mutagenesis:mutagenesis",

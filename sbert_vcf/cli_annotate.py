@@ -18,6 +18,13 @@ from sbert_vcf.cli_options import check_strand, scoring_options, verbosity_optio
 @click.option("--region", metavar="REGION", help="contig or contig:start-end; the input needs an index.")
 @click.option("--index/--no-index", default=True, help="Index .vcf.gz and .bcf output.", show_default=True)
 @click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
+@click.option("--resume", is_flag=True, help="Go on where a run with --resume was cut off, and be ready for the next.")
+@click.option(
+    "--restart-every",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="With --resume: how often to write a restart point; default: 30.",
+)
 @click.option("--force", is_flag=True, help="Go on although the genome build looks wrong.")
 @click.option("--progress/--no-progress", default=None, help="Progress on stderr; default: on a terminal.")
 @verbosity_options
@@ -29,6 +36,8 @@ def annotate(
     region: str | None,
     index: bool,
     overwrite: bool,
+    resume: bool,
+    restart_every: float | None,
     force: bool,
     progress: bool | None,
     quiet: bool,
@@ -43,8 +52,10 @@ def annotate(
 
     set_verbosity(quiet, verbose)
     check_strand(scoring)
+    if restart_every is not None and not resume:
+        raise click.UsageError("--restart-every goes with --resume")
 
-    from sbert_vcf.annotate import AnnotateOptions
+    from sbert_vcf.annotate import RESTART_EVERY, AnnotateOptions
     from sbert_vcf.annotate import annotate as run
     from sbert_vcf.notices import LOGGER
     from sbert_vcf.options import ScoringOptions
@@ -56,6 +67,8 @@ def annotate(
         index=index,
         region=region,
         overwrite=overwrite,
+        resume=resume,
+        restart_every=RESTART_EVERY if restart_every is None else restart_every,
         force=force,
         progress=(sys.stderr.isatty() and not quiet) if progress is None else progress,
     )

@@ -76,6 +76,10 @@ class Genes:
         """Whether the annotation names any exon."""
         return len(self._columns.exon_start) > 0
 
+    def digest(self) -> str:
+        """Return the SHA-256 of what was read: compression and comments do not count."""
+        return self._columns.digest()
+
     def has_contig(self, contig: str) -> bool:
         """Say whether the annotation has genes on this contig, under any of its names."""
         return self._names.resolve(contig) is not None

@@ -1,5 +1,6 @@
 """A gene annotation as flat arrays: contigs own genes, genes own transcripts, transcripts own exons."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -96,6 +97,14 @@ class GeneColumns:
             name: np.frombuffer(json.dumps(column).encode(), dtype=np.uint8) if isinstance(column, list) else column
             for name, column in columns.items()
         }
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all columns."""
+        digest = hashlib.sha256()
+        for name, array in self.to_arrays().items():
+            digest.update(f"{name} {array.dtype} {len(array)}\n".encode())
+            digest.update(array.tobytes())
+        return digest.hexdigest()
 
     def genes(self, contig: int) -> list[Gene]:
         """Return the genes of the contig in this row, by start and end."""

@@ -50,4 +50,5 @@ class Header:
 
 
 def _declaration(kind: str) -> re.Pattern[str]:
-    return re.compile(rf'##{kind}=<(?:[^"]*,)?ID=([^,>]+)')
+    before = r'(?:[^"]|"(?:[^"\\]|\\.)*")*?,'  # other keys; quoted values may hold anything
+    return re.compile(rf"##{kind}=<(?:{before})?ID=([^,>]+)")

@@ -24,11 +24,12 @@ class Reference:
     def __init__(self, path: Path, aliases: Iterable[tuple[str, str]] = ()) -> None:
         """Open `path`, making its .fai (and .gzi) when missing. Raises InputError when that fails."""
         self.path = path
+        self.aliases = tuple(aliases)
         if not path.is_file():
             raise InputError(f"{path}: no such FASTA; name one with --reference")
         self._fasta = open_fasta(path)
         self._lengths = dict(zip(self._fasta.references, self._fasta.lengths, strict=True))
-        self._names = ContigNames(self._lengths, aliases)
+        self._names = ContigNames(self._lengths, self.aliases)
         self._block = lru_cache(maxsize=_BLOCKS_KEPT)(self._read_block)
 
     def __enter__(self) -> "Reference":

@@ -9,7 +9,7 @@ import struct
 import subprocess
 import tempfile
 import zlib
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import cyvcf2
 
@@ -37,11 +37,28 @@ class Sink(Protocol):
         """Close the stream without a complaint; what was written is not to be used."""
 
 
+class Held(NamedTuple):
+    """What a sink can be continued from: the bytes of its stream that stay, and text that is not in them yet."""
+
+    size: int
+    text: bytes
+
+
+class ContinuableSink(Sink, Protocol):
+    """A sink whose stream may be cut off and continued."""
+
+    def hold(self) -> Held:
+        """Write out what can be written by now and tell where another sink could go on."""
+
+
 def open_sink(stream: io.BufferedWriter, letter: str) -> Sink:
     """Return the sink for one of bcftools' letters: v and z plain and bgzipped VCF, u and b BCF."""
-    if letter in "ub":
-        return _BcfSink(stream, letter)
-    return _BgzfSink(stream) if letter == "z" else _TextSink(stream)
+    return _BcfSink(stream, letter) if letter in "ub" else open_text_sink(stream, letter)
+
+
+def open_text_sink(stream: io.BufferedWriter, letter: str, text: bytes = b"") -> ContinuableSink:
+    """Return the sink for plain (v) or else bgzipped VCF; `text` is what a sink that is continued still held."""
+    return _TextSink(stream) if letter == "v" else _BgzfSink(stream, text)
 
 
 class _TextSink:
@@ -55,6 +72,10 @@ class _TextSink:
     def write(self, line: str) -> None:
         self._stream.write(_encoded(line))
 
+    def hold(self) -> Held:
+        self._stream.flush()
+        return Held(self._stream.tell(), b"")
+
     def close(self) -> None:
         self._stream.close()
 
@@ -67,15 +88,18 @@ class _TextSink:
 class _BgzfSink(_TextSink):
     """Compresses block by block (SAM specification, section 4.1). pysam's BGZFile would not say why a write fails."""
 
-    def __init__(self, stream: io.BufferedWriter) -> None:
+    def __init__(self, stream: io.BufferedWriter, text: bytes) -> None:
         super().__init__(stream)
-        self._pending = bytearray()
+        self._pending = bytearray(text)
 
     def write(self, line: str) -> None:
         self._pending += _encoded(line)
         while len(self._pending) >= _BLOCK:
             self._write_block(self._pending[:_BLOCK])
             del self._pending[:_BLOCK]
+
+    def hold(self) -> Held:
+        return Held(super().hold().size, bytes(self._pending))
 
     def close(self) -> None:
         if self._pending:

@@ -50,6 +50,7 @@ class StrandSource:
         if mode == "csq" and field is not None and not field.has_strand and genes is None:
             raise InputError(f"--strand csq: INFO {field.id} has no STRAND; run VEP with STRAND, or add --genes")
         self.mode = mode
+        self.field_id = field.id if field is not None else None
         self._field = field if mode in ("auto", "csq") else None
         self._genes = genes
         self._notices = notices

@@ -1,6 +1,7 @@
 """Records in: a VCF's header and its lines, with the columns that scoring reads taken apart and the rest untouched."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -11,8 +12,8 @@ from sbert_vcf.header import Header
 from sbert_vcf.line_source import STDIN, open_lines
 from sbert_vcf.notices import Notices
 
-_MOST_DIGITS = 18  # of a position; no contig has more
 _COLUMNS = ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO"]
+_POSITION = re.compile("[0-9]{1,18}")  # no contig is longer, and Python refuses to read over 4,300 digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ class VcfInput:
     def _read_header(self, notices: Notices) -> Header:
         lines: list[str] = []
         while (line := self._next_line()) is not None:
+            if not line:
+                continue
             lines.append(line)
             if not line.startswith("##"):
                 break
@@ -105,10 +108,17 @@ class VcfInput:
         columns = line.split("\t", 8)
         found = len(columns) + (columns[8].count("\t") if len(columns) == 9 else 0)
         if found != expected:
-            raise InputError(f"{self.name}: line {self._number}: {found} columns where the #CHROM line has {expected}")
+            raise self._error(
+                f"{found} columns where the #CHROM line has {expected} (tab-separated): the line is cut short or "
+                "damaged, or tabs have become blanks"
+            )
+        if "\0" in line:  # where a line ends for htslib: its readers would lose what follows, our fields too
+            raise self._error("holds a NUL byte: the file is damaged")
         contig, pos, _, ref, alt = columns[:5]
-        # Python reads the digits of every script, and refuses to read over 4,300 of them.
-        if not (contig and pos.isdecimal() and pos.isascii() and len(pos) <= _MOST_DIGITS and ref and alt):
-            raise InputError(f"{self.name}: line {self._number}: no VCF record: {' '.join(columns[:5])[:60]!r}")
+        if not (contig and _POSITION.fullmatch(pos) and ref and alt):
+            raise self._error(f"no VCF record: {' '.join(columns[:5])[:60]!r}; expected CHROM POS ID REF ALT")
         alts = () if alt == "." else tuple(alt.split(","))
         return Record(columns, contig, int(pos) - 1, ref, alts)
+
+    def _error(self, what: str) -> InputError:
+        return InputError(f"{self.name}: line {self._number}: {what}")

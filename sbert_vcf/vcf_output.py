@@ -10,6 +10,8 @@ import pysam
 from sbert_model.errors import OutputError
 from sbert_vcf.header import Header
 from sbert_vcf.notices import Notices
+from sbert_vcf.progress import Progress
+from sbert_vcf.restart import RestartPoint
 from sbert_vcf.sinks import Sink, open_sink
 
 STDOUT = "-"
@@ -51,12 +53,13 @@ def open_output(output: str, letter: str, header: Header, *, index: bool, notice
     try:
         with _writing(str(temporary), output, letter, header) as writer:
             yield writer
-        made = _make_index(temporary, letter, writer, notices) if index and letter in "zb" else None
+        if index:
+            make_index(temporary, letter, writer, notices)
         with reported(output):
-            _publish(temporary, final, made)
+            publish(temporary, final)
     finally:
-        for suffix in ("", *_INDEX_SUFFIXES):
-            _beside(temporary, suffix).unlink(missing_ok=True)
+        remove_index(temporary)
+        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -75,27 +78,39 @@ def _writing(target: int | str, name: str, letter: str, header: Header) -> Itera
         raise
 
 
-def _publish(temporary: Path, final: Path, made: str | None) -> None:
+def publish(temporary: Path, final: Path) -> None:
     """Give the file and its index their final names; an index of the file that was there before goes first."""
-    for suffix in _INDEX_SUFFIXES:
-        _beside(final, suffix).unlink(missing_ok=True)
+    remove_index(final)
     temporary.replace(final)
-    if made is not None:
-        _beside(temporary, made).replace(_beside(final, made))
+    publish_index(temporary, final)
 
 
-def _make_index(path: Path, letter: str, writer: "Writer", notices: Notices) -> str | None:
-    """Index the file and return the index's suffix; a file that cannot be indexed is worth keeping all the same."""
+def publish_index(temporary: Path, final: Path) -> None:
+    """Give the index of a file that was called `temporary`, if one was made, the name that belongs to `final`."""
+    for suffix in _INDEX_SUFFIXES:
+        with contextlib.suppress(FileNotFoundError):
+            _beside(temporary, suffix).replace(_beside(final, suffix))
+
+
+def remove_index(path: Path) -> None:
+    """Remove the indices of a file, those that are there."""
+    for suffix in _INDEX_SUFFIXES:
+        _beside(path, suffix).unlink(missing_ok=True)
+
+
+def make_index(path: Path, letter: str, writer: "Writer", notices: Notices) -> None:
+    """Index a file of a format that has an index; one that cannot be indexed is worth keeping all the same."""
+    if letter not in "zb":
+        return
     if not writer.sorted:
         notices.warn("unsorted", f"{writer.name}: records are not sorted by position: no index is made")
-        return None
+        return
     csi = letter == "b" or writer.longest >= _TBI_LIMIT
     try:
         pysam.tabix_index(str(path), preset="bcf" if letter == "b" else "vcf", force=True, csi=csi)  # type: ignore[arg-type]
     except OSError as error:
         notices.warn("index", f"{writer.name}: no index could be made: {error.strerror or error}")
-        return None
-    return ".csi" if csi else ".tbi"
+        remove_index(path)
 
 
 def _beside(path: Path, suffix: str) -> Path:
@@ -116,6 +131,9 @@ def reported(name: str) -> Iterator[None]:
 class Writer:
     """Writes annotated lines in their order and watches what the index will need."""
 
+    point: RestartPoint | None = None
+    """Where a run that was cut off goes on."""
+
     def __init__(self, sink: Sink, header: Header, name: str) -> None:
         self._sink = sink
         self.name = name
@@ -135,6 +153,11 @@ class Writer:
         self.longest = max(self.longest, start + 1)
         with reported(self.name):
             self._sink.write(line)
+
+    @contextlib.contextmanager
+    def group(self, progress: Progress) -> Iterator[None]:
+        """Write lines that go together, and let `progress` be that of the whole group."""
+        yield
 
     def close(self) -> None:
         """Finish the output; raises OutputError when the rest of it cannot be written."""

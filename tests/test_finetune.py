@@ -1,6 +1,5 @@
 import json
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
@@ -8,7 +7,7 @@ import torch
 from transformers import BertForSequenceClassification, BertForTokenClassification
 
 from sbert_model.checkpoint import Checkpoint, load_masked_lm, load_token_classifier
-from sbert_model.errors import InputError, OutputError
+from sbert_model.errors import DeviceError, InputError
 from sbert_model.network import MaskedLM
 from sbert_model.predict import Predictor
 from sbert_model.tokenizer import Ids
@@ -17,11 +16,8 @@ from sbert_train.finetune import (
     Classifier,
     Settings,
     Trainee,
-    begin_run,
-    best_epoch,
-    cross_validate,
-    fold_folder,
     make_network,
+    uses_bfloat16,
 )
 from tests.models import write_random_masked_lm
 
@@ -96,6 +92,32 @@ def test_equal_seeds_train_equal_networks(model: Checkpoint[MaskedLM]) -> None:
     assert weights(1) != weights(2)
 
 
+def test_bfloat16_comes_close_and_keeps_float32_weights(model: Checkpoint[MaskedLM]) -> None:
+    def trained(precision: str) -> tuple[float, Trainee]:
+        settings = Settings(precision=precision, batch_size=4, dropout=0)
+        trainee = Trainee(make_network(BertForTokenClassification, model, settings, NAMES), _tokens(), settings, CPU)
+        return [trainee.train(epoch, 1e-3, 0) for epoch in (1, 2)][-1], trainee
+
+    (whole, exact), (half, rounded), (auto, _) = trained("float32"), trained("bfloat16"), trained("auto")
+    assert auto == whole  # on a CPU
+    assert half == pytest.approx(whole, abs=0.02)
+    assert half != whole
+    assert {parameter.dtype for parameter in rounded.network.parameters()} == {torch.float32}
+    np.testing.assert_allclose(rounded.probabilities(_tokens()), exact.probabilities(_tokens()), atol=0.02)
+    assert not np.array_equal(rounded.probabilities(_tokens()), exact.probabilities(_tokens()))
+
+
+def test_auto_takes_bfloat16_where_a_gpu_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for native in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, native=native: native)
+        assert uses_bfloat16("auto", torch.device("cuda:0")) is native
+    assert not uses_bfloat16("float32", torch.device("cuda:0"))
+    assert uses_bfloat16("bfloat16", CPU)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla P100")
+    with pytest.raises(DeviceError, match="Tesla P100 has no bfloat16"):
+        uses_bfloat16("bfloat16", torch.device("cuda:0"))
+
+
 def test_columns_keep_their_positions(model: Checkpoint[MaskedLM]) -> None:
     examples = _tokens(2)
     kept = np.array([0, *range(11, 31), 41])
@@ -124,60 +146,3 @@ def test_saved_models_predict_the_same_through_our_own_network(model: Checkpoint
     np.testing.assert_allclose(trainee.probabilities(examples)[:, 1:-1], np.exp(np.stack(log_probs))[..., 1], atol=1e-5)
     config = json.loads((tmp_path / "saved" / "config.json").read_text())
     assert config["id2label"] == {"0": "other", "1": "thing"}
-
-
-class _Scripted:
-    """Takes the place of a network in training: notes learning rates, and what is saved and loaded."""
-
-    def __init__(self) -> None:
-        self.rates: list[float] = []
-        self.loaded = ""
-
-    def train(self, epoch: int, learning_rate: float, stream: int) -> float:
-        self.rates.append(learning_rate)
-        return 1.0
-
-    def save(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
-        (folder / "epoch").write_text(str(len(self.rates)))
-
-    def load(self, folder: Path) -> None:
-        self.loaded = (folder / "epoch").read_text()
-
-
-def test_one_number_of_epochs_by_the_mean_over_folds(tmp_path: Path) -> None:
-    # Means: 0.2, 0.5, 0.5, 0.4, 0.4, 0.45, …: the best epoch is the second, although fold 1 does better in the fourth.
-    values = [(0.1, 0.3), (0.6, 0.4), (0.5, 0.5), (0.1, 0.7), (0.4, 0.4), (0.45, 0.45), (0.9, 0.9)]
-    folds = [_Scripted(), _Scripted()]
-    settings = Settings(learning_rate=8e-5, patience=4, stalled_epochs=2, max_epochs=20)
-    epochs = cross_validate(
-        cast(list[Trainee], folds),
-        lambda fold, trainee: values[len(folds[0].rates) - 1][fold],
-        settings,
-        tmp_path,
-    )
-    assert best_epoch(epochs) == 2
-    assert [epoch.epoch for epoch in epochs] == [1, 2, 3, 4, 5, 6]  # four epochs without a better one
-    assert folds[0].rates == pytest.approx([8e-5, 8e-5, 8e-5, 8e-5, 4e-5, 4e-5])
-    assert [fold.loaded for fold in folds] == ["2", "2"]
-    assert fold_folder(tmp_path, 1).is_dir()
-    lines = [json.loads(line) for line in (tmp_path / "epochs.jsonl").read_text().splitlines()]
-    assert [line["mean_validation"] for line in lines] == pytest.approx([0.2, 0.5, 0.5, 0.4, 0.4, 0.45])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["epochs.jsonl", "folds"]
-
-
-def test_training_ends_after_the_most_epochs(tmp_path: Path) -> None:
-    fold = _Scripted()
-    epochs = cross_validate(
-        cast(list[Trainee], [fold]), lambda number, trainee: len(fold.rates), Settings(max_epochs=3), tmp_path
-    )
-    assert best_epoch(epochs) == len(epochs) == 3
-
-
-def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
-    begin_run(tmp_path / "a" / "b")
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="holds files already"):
-        begin_run(tmp_path)
-    with pytest.raises(OutputError, match="cannot be the folder of a run"):
-        begin_run(tmp_path / "file")

@@ -9,7 +9,7 @@ import torch
 from sbert_model.encoder import BLOCK, block_start, number_of_blocks
 from sbert_model.errors import ModelError
 from sbert_model.network import BertConfig, MaskedLM, TokenClassifier
-from sbert_model.tokenizer import CLS, PAD, SEP
+from sbert_model.tokenizer import CLS, MASK, PAD, SEP
 from tests.models import config_dict, randomise, tiny_config
 
 TOLERANCE = 1e-5
@@ -167,6 +167,21 @@ def test_a_place_has_the_same_bits_whatever_else_is_asked() -> None:
     together = torch.tensor([(0, 8), (0, 7)])[None]
     other = torch.tensor([(0, 8), (0, 2)])[None]
     torch.testing.assert_close(logits_at(network, ids, together)[0], logits_at(network, ids, other)[0], rtol=0, atol=0)
+
+
+def test_what_comes_before_attention_is_looked_up_with_the_same_bits() -> None:
+    network = MaskedLM(tiny_config(hidden=128, layers=3, heads=4, max_nt=400)).eval()
+    encoder, generator = network.bert, torch.Generator().manual_seed(1)
+    for tokens, seed in ((402, 0), (100, 0), (402, 0), (402, 1)):
+        randomise(network, seed)
+        encoder.fuse()
+        for _ in range(2):
+            ids = torch.randint(MASK, 10, (1, tokens), generator=generator)
+            ids[:, 0], ids[:, -1] = CLS, SEP
+            *layers, _ = encoder._layers()
+            with torch.inference_mode():
+                found, expected = encoder._from_start(layers, ids), encoder._through(layers, ids, None)
+            torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("kind", [MaskedLM, TokenClassifier])

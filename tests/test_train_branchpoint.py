@@ -14,9 +14,11 @@ from sbert_model.checkpoint import load_token_classifier
 from sbert_model.device import select_device
 from sbert_model.errors import InputError, ModelError, OutputError, SbertError
 from sbert_model.predict import Predictor
+from sbert_train import fold_training, run_folder
 from sbert_train.branchpoint_data import read_branchpoints
 from sbert_train.classification_metrics import average_precision
 from sbert_train.cli_finetune import branchpoint
+from sbert_train.finetune import Trainee
 from tests.models import write_random_masked_lm, write_random_token_classifier
 from tests.tiny_branchpoints import TinyBranchpoints, write_tiny_branchpoints
 
@@ -126,6 +128,72 @@ def test_the_same_command_gives_the_same_numbers_from_bed_and_fasta(
     assert _run(model, tiny.bed, "--fasta", tiny.fasta, "-o", tmp_path / "run", *OPTIONS).exit_code == 0
     assert _predictions(tmp_path / "run") == _predictions(run[0])
     assert not (tmp_path / "run" / "final").exists()
+
+
+@pytest.mark.parametrize(
+    "broken", ["in the first epoch", "in the third epoch", "while its state is written", "at the end"]
+)
+def test_a_killed_run_goes_on_as_if_it_had_not_been(
+    broken: str, tiny: TinyBranchpoints, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = (*OPTIONS, "--max-epochs", "3", "--dropout", "0.1", "--final")
+    assert _run(model, tiny.table, "-o", tmp_path / "whole", *options).exit_code == 0
+    out = tmp_path / "killed"
+    with monkeypatch.context() as patches:
+        _break(patches, broken)
+        with pytest.raises(_Killed):
+            _run(model, tiny.table, "-o", out, *options)
+    with pytest.raises(OutputError, match="go on with --resume"):
+        _run(model, tiny.table, "-o", out, *options)
+    with pytest.raises(InputError, match=r"stays what it was: batch_size is 4, was 8$"):
+        _run(model, tiny.table, "-o", out, *options, "--batch-size", "4", "--resume")
+    assert _run(model, tiny.table, "-o", out, *options, "--resume").exit_code == 0
+    assert _files(out) == _files(tmp_path / "whole")
+    with pytest.raises(InputError, match="holds no unfinished run"):
+        _run(model, tiny.table, "-o", out, *options, "--resume")
+
+
+class _Killed(BaseException):
+    pass
+
+
+def _break(patches: pytest.MonkeyPatch, when: str) -> None:
+    if when == "at the end":
+        patches.setattr("sbert_train.branchpoint._out_of_fold", _killed)
+        return
+    if when == "while its state is written":
+        put_in_place = run_folder.put_in_place
+
+        def put(new: Path, target: Path) -> None:
+            """Do half of it in the third epoch."""
+            if target.name == "last" and (new / "epochs.jsonl").read_text().count("\n") == 3:
+                target.rename(target.with_name(".last.old"))
+                raise _Killed
+            put_in_place(new, target)
+
+        patches.setattr(fold_training, "put_in_place", put)
+        return
+    epochs = 1 if when == "in the first epoch" else 3
+    train = Trainee.train
+
+    def killed_in_fold_2(self: Trainee, epoch: int, learning_rate: float, stream: int) -> float:
+        if (epoch, stream) == (epochs, 2):
+            raise _Killed
+        return train(self, epoch, learning_rate, stream)
+
+    patches.setattr(Trainee, "train", killed_in_fold_2)
+
+
+def _killed(*arguments: object) -> None:
+    raise _Killed
+
+
+def _files(out: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(out)): gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_it_learns_the_motif(tiny: TinyBranchpoints, model: Path, tmp_path: Path) -> None:

@@ -116,6 +116,23 @@ def test_predictions_are_those_of_the_saved_models(run: tuple[Path, str], table:
     assert metrics["scores"][2]["calls"]["f1"] == pytest.approx(found.f1)
 
 
+def test_a_killed_run_goes_on_as_if_it_had_not_been(
+    table: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = (*OPTIONS, "--max-epochs", "2", "--dropout", "0.1", "--test", table)
+    assert _run(model, table, "-o", tmp_path / "whole", *options).exit_code == 0
+    with monkeypatch.context() as patches:
+        patches.setattr("sbert_train.splice_site._test", lambda *arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            _run(model, table, "-o", tmp_path / "killed", *options)
+    with pytest.raises(InputError, match="stays what it was: folds is 4, was 3"):
+        _run(model, table, "-o", tmp_path / "killed", *options, "--folds", "4", "--resume")
+    assert _run(model, table, "-o", tmp_path / "killed", *options, "--resume").exit_code == 0
+    for name in ("metrics.json", "epochs.jsonl"):
+        assert (tmp_path / "killed" / name).read_text() == (tmp_path / "whole" / name).read_text()
+    assert _predictions(tmp_path / "killed") == _predictions(tmp_path / "whole")
+
+
 def test_motif_by_hand() -> None:
     # Two sequences of one base: A is true, C is false. Pseudocounts of 1 on five letters.
     motif = Motif(np.array([[6], [7]], dtype=np.uint8), np.array([1, 0]))

@@ -3,19 +3,20 @@
 A score asks for a few hundred of a window's positions. All but the last layer need every token; the last one needs
 every token's keys and values, but queries, and what follows on them, only where an answer is wanted. They are computed
 by blocks of `BLOCK` tokens on fixed places: a block's matrix products have one shape whatever else is asked for, and so
-its results have the same bits.
+its results have the same bits. Before the first attention a token knows nothing but itself and its position: what
+comes before it is looked up.
 """
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sbert_model.config import BertConfig
-from sbert_model.tokenizer import PAD, VOCAB
+from sbert_model.tokenizer import CLS, MASK, PAD, SEP, VOCAB
 
 BLOCK = 64
 """Tokens whose states are computed together."""
@@ -64,10 +65,15 @@ class _SelfAttention(nn.Module):
             projection.weight = nn.Parameter(its_weight, requires_grad=False)
             projection.bias = nn.Parameter(its_bias, requires_grad=False)
 
-    def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, projected: Tensor, mask: Tensor | None) -> Tensor:
+        """What every token of projections (B, T, 3 H) sees, (B, T, H)."""
+        q, k, v = self._heads(projected, 3)
+        return _attend(q, k, v, mask)
+
+    def project(self, hidden: Tensor) -> Tensor:
+        """Queries, keys and values of hidden (B, T, H), side by side (B, T, 3 H)."""
         weight, bias = self._projection()
-        q, k, v = self._heads(functional.linear(hidden, weight, bias), 3)
-        return _attend(q, k, v, mask)  # (B, T, H)
+        return functional.linear(hidden, weight, bias)
 
     def keys_and_values(self, hidden: Tensor) -> Tensor:
         """Keys and values (2, B, heads, T, H / heads) of every token of hidden (B, T, H)."""
@@ -137,7 +143,11 @@ class _Layer(nn.Module):
         self.output = _AddAndNorm(config.intermediate_size, config)
 
     def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        return self._finish(self.attention.self(hidden, mask), hidden)  # (B, T, H)
+        return self.behind(self.attention.self.project(hidden), hidden, mask)  # (B, T, H)
+
+    def behind(self, projected: Tensor, hidden: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The layer's output (B, T, H), from its input hidden and what attention projects of it (B, T, 3 H)."""
+        return self._finish(self.attention.self(projected, mask), hidden)
 
     def at(self, hidden: Tensor, keys_and_values: Tensor, mask: Tensor | None = None) -> Tensor:
         """The layer's output at some tokens of hidden, (n, S, H); see _SelfAttention.at."""
@@ -154,6 +164,17 @@ class _Layers(nn.Module):
         self.layer = nn.ModuleList(_Layer(config) for _ in range(config.num_hidden_layers))
 
 
+class _Starts(NamedTuple):
+    """What tokens become at every position before they attend to others; for each of [MASK], N, A, C, G, T one row.
+
+    hidden (6 · T, H), and what the first attention projects of it (6 · T, 3 H). The first and the last position are
+    those of [CLS] and [SEP] in every row.
+    """
+
+    hidden: Tensor
+    projected: Tensor
+
+
 class Encoder(nn.Module):
     """Token ids (B, T) to hidden states (B, T, H); [PAD] tokens are not attended to."""
 
@@ -161,9 +182,11 @@ class Encoder(nn.Module):
         super().__init__()
         self.embeddings = _Embeddings(config)
         self.encoder = _Layers(config)
+        self._starts: dict[int, _Starts] = {}
 
     def fuse(self) -> None:
         """Lay the projections of every attention side by side; to be done when the weights are where they will be."""
+        self._starts.clear()
         for layer in self._layers():
             layer.attention.self.fuse()
 
@@ -177,14 +200,14 @@ class Encoder(nn.Module):
         return last.at(hidden, last.attention.self.keys_and_values(hidden), mask)
 
     def at(self, ids: Tensor, places: Tensor) -> Iterator[Tensor]:
-        """Hidden states (n, S, H) at each group of `places` (groups, n, 2) int64, for ids (B, T) without [PAD].
+        """Hidden states (n, S, H) at each group of `places` (groups, n, 2) int64.
 
-        A place is a row of ids and the number of one of its blocks, of S = min(BLOCK, T) tokens (see
-        `block_start`). Groups are computed one by one, so that those of one size give the same bits whatever else is
-        asked for.
+        ids (B, T): [CLS], then [MASK], N, A, C, G and T, then [SEP]. A place is a row of ids and the number of one of
+        its blocks, of S = min(BLOCK, T) tokens (see `block_start`). Groups are computed one by one, so that those of
+        one size give the same bits whatever else is asked for.
         """
         *layers, last = self._layers()
-        hidden = self._through(layers, ids, None)
+        hidden = self._from_start(layers, ids) if layers else self.embeddings(ids)  # (B, T, H)
         keys_and_values = last.attention.self.keys_and_values(hidden)  # (2, B, heads, T, H / heads)
         tokens = ids.shape[1]
         size = min(BLOCK, tokens)
@@ -205,3 +228,25 @@ class Encoder(nn.Module):
         for layer in layers:
             hidden = layer(hidden, mask)  # (B, T, H)
         return hidden
+
+    def _from_start(self, layers: Sequence[_Layer], ids: Tensor) -> Tensor:
+        tokens = ids.shape[1]
+        starts = self._starts.get(tokens)
+        if starts is None:
+            self._starts.clear()  # a run has windows of one length, and these take as much as twelve windows
+            starts = self._starts[tokens] = self._compute_starts(layers[0], tokens)
+        rows = (ids - MASK).clamp(min=0) * tokens + torch.arange(tokens, device=ids.device)  # (B, T)
+        hidden, projected = (functional.embedding(rows, table) for table in starts)
+        hidden = layers[0].behind(projected, hidden)  # (B, T, H)
+        for layer in layers[1:]:
+            hidden = layer(hidden, None)  # (B, T, H)
+        return hidden
+
+    def _compute_starts(self, first: _Layer, tokens: int) -> _Starts:
+        """One row at a time: in the shape that a pass of one window has, and so with its bits."""
+        device = self.embeddings.word_embeddings.weight.device
+        ids = torch.arange(MASK, len(VOCAB), device=device)[:, None].repeat(1, tokens)  # (6, T)
+        ids[:, 0], ids[:, -1] = CLS, SEP
+        hidden = [self.embeddings(row[None]) for row in ids]  # (1, T, H) each
+        projected = [first.attention.self.project(row) for row in hidden]  # (1, T, 3 H) each
+        return _Starts(torch.cat(hidden).flatten(0, 1), torch.cat(projected).flatten(0, 1))

@@ -13,7 +13,7 @@ from sbert_model.device import default_batch_size, windows_per_pass
 from sbert_model.encoder import BLOCK, block_start, number_of_blocks
 from sbert_model.errors import DeviceError, ModelError
 from sbert_model.network import MaskedLM, TokenClassifier
-from sbert_model.passes import DeviceRunner, Logits, Pass, Runner
+from sbert_model.passes import DeviceRunner, Logits, Pass, Runner, grouped, no_room
 from sbert_model.tokenizer import Ids, N
 
 LogProbs = npt.NDArray[np.float64]
@@ -22,8 +22,6 @@ Finish = Callable[[], list[LogProbs]]
 LOGGER = logging.getLogger(__name__)
 REMEMBERED = 4096
 """Windows that a Predictor remembers: 64 MiB of logits at 1,024 nt."""
-_PLACES_PER_WINDOW = 2
-"""Of a group of places, for each window of a pass of several; KL-context asks for 4 or 5 blocks of a window."""
 _CLS, _SPECIALS = 1, 2
 
 
@@ -77,15 +75,13 @@ class Predictor:
         every_block = list(range(number_of_blocks(len(window) + _SPECIALS)))
         wanted = self.windows_per_pass
         while wanted > 1:
-            trial = self._pass([window] * self.windows_per_pass, [every_block] * self.windows_per_pass)
+            trial = self._pass([window] * self.windows_per_pass, [every_block] * self.windows_per_pass, whole=True)
             try:
                 self._runner.submit([trial] * self._runner.width)()
                 break
             except torch.OutOfMemoryError as error:
                 if self.windows_per_pass == 1:
-                    raise DeviceError(
-                        f"{self.device}: has no memory for one window of {len(window)} nt; choose --device cpu"
-                    ) from error
+                    raise DeviceError(no_room(self.device, len(window))) from error
                 self.windows_per_pass //= 2
         if self.windows_per_pass < wanted:
             LOGGER.warning(
@@ -156,13 +152,11 @@ class Predictor:
             for start in range(0, len(of_length), self.windows_per_pass):
                 yield of_length[start : start + self.windows_per_pass]
 
-    def _pass(self, windows: list[Ids], blocks: list[list[int]]) -> Pass:
+    def _pass(self, windows: list[Ids], blocks: list[list[int]], *, whole: bool = False) -> Pass:
         """A pass of the one shape, filled up with repeats."""
         places = [(row, block) for row, of_row in enumerate(blocks) for block in of_row]
-        together = 1 if self.windows_per_pass == 1 else _PLACES_PER_WINDOW * self.windows_per_pass
-        places += places[:1] * (-len(places) % together)
         filling = [windows[0]] * (self.windows_per_pass - len(windows))
-        return Pass(np.stack(windows + filling), np.array(places, dtype=np.int64).reshape(-1, together, 2))
+        return Pass(np.stack(windows + filling), grouped(np.array(places), self.windows_per_pass), whole)
 
     def _keep(self, logits: dict[bytes, Logits], blocks: dict[bytes, list[int]]) -> None:
         """Remember these windows, with the blocks that are started now, as the ones used last; forget the oldest."""

@@ -19,7 +19,7 @@ import torch
 from sbert_model.device import use_cpu_threads
 from sbert_model.errors import DeviceError
 from sbert_model.network import MaskedLM, TokenClassifier
-from sbert_model.passes import Collect, DeviceRunner, Logits, Pass, Runner
+from sbert_model.passes import Collect, DeviceRunner, Logits, Pass, Runner, warn_once
 
 _QUEUED = 2  # requests that a worker starts before it answers the first: its device has something to do meanwhile
 _MEMORY_BUDGET = 0.9
@@ -41,6 +41,13 @@ class _Request(NamedTuple):
 
     network: int
     passes: list[Pass]
+
+
+class _Answer(NamedTuple):
+    """What became of a request, and what there is to say of passes up to it."""
+
+    logits: list[Logits]
+    said: list[str]
 
 
 class _Failure(NamedTuple):
@@ -75,13 +82,13 @@ class _Worker:
         except OSError as error:
             raise self._dead() from error
 
-    def answer(self) -> list[Logits] | _Failure:
+    def answer(self) -> _Answer | _Failure:
         """Wait for the answer to the oldest request."""
         try:
             answer = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - from our own process
         except (EOFError, OSError) as error:
             raise self._dead() from error
-        assert isinstance(answer, (list, _Failure))
+        assert isinstance(answer, (_Answer, _Failure))
         return answer
 
     def close(self) -> None:
@@ -111,6 +118,7 @@ class WorkerPool:
     def __init__(self, devices: Sequence[torch.device], dtype: torch.dtype, threads: int) -> None:
         self.width = len(devices)
         self._networks = 0
+        self._say = warn_once()
         self._workers: list[_Worker] = []
         try:
             for device in devices:
@@ -136,22 +144,23 @@ class WorkerPool:
         def collect() -> list[Logits]:
             # All of them before one fails, so that the next request meets its own answers.
             answers = [worker.answer() for worker, _ in asked]
-            results = [iter(_checked(answer)) for answer in answers]
+            results = [iter(self._checked(answer)) for answer in answers]
             return [next(results[number % self.width]) for number in range(len(passes))]
 
         return collect
+
+    def _checked(self, answer: _Answer | _Failure) -> list[Logits]:
+        if isinstance(answer, _Failure):
+            raise (torch.OutOfMemoryError if answer.out_of_memory else DeviceError)(answer.reason)
+        for text in answer.said:
+            self._say(text)
+        return answer.logits
 
     def close(self) -> None:
         """End the processes."""
         for worker in self._workers:
             worker.close()
         self._workers = []
-
-
-def _checked(answer: list[Logits] | _Failure) -> list[Logits]:
-    if isinstance(answer, _Failure):
-        raise (torch.OutOfMemoryError if answer.out_of_memory else DeviceError)(answer.reason)
-    return answer
 
 
 class _PoolRunner:
@@ -181,27 +190,42 @@ def serve(descriptor: int) -> None:
 
 def _answer(connection: Connection, start: _Start) -> None:
     runners: list[DeviceRunner] = []
-    started: deque[Callable[[], list[Logits] | _Failure]] = deque()
+    said: list[str] = []
+    started: deque[Callable[[], list[Logits]]] = deque()
     while True:
         if started and not (len(started) < _QUEUED and connection.poll()):
-            connection.send_bytes(pickle.dumps(started.popleft()()))
+            connection.send_bytes(pickle.dumps(_outcome(started.popleft(), said, start.device)))
+            said.clear()
             continue
         message = _received(connection)
         if isinstance(message, _Request):
             started.append(_started(runners[message.network], message.passes))
         else:
             assert isinstance(message, (MaskedLM, TokenClassifier))
-            runners.append(DeviceRunner(message, start.device, start.dtype))
+            runners.append(DeviceRunner(message, start.device, start.dtype, said.append))
 
 
-def _started(runner: DeviceRunner, passes: list[Pass]) -> Callable[[], list[Logits] | _Failure]:
+def _started(runner: DeviceRunner, passes: list[Pass]) -> Collect:
+    """Run passes; whatever is wrong is raised by what comes back, when it is this request's turn."""
     try:
-        collect = runner.submit(passes)
+        return runner.submit(passes)
+    except (RuntimeError, DeviceError) as error:
+        failed = error.with_traceback(None)  # which holds the memory of the attempt
+
+    def fail() -> list[Logits]:
+        raise failed
+
+    return fail
+
+
+def _outcome(collect: Collect, said: list[str], device: torch.device) -> _Answer | _Failure:
+    try:
+        return _Answer(collect(), said)
+    except DeviceError as error:
+        return _Failure(str(error), out_of_memory=False)
     except RuntimeError as error:
-        reason = f"{runner.device}: {str(error).splitlines()[0]}"
-        failure = _Failure(reason, isinstance(error, torch.OutOfMemoryError))
-        return lambda: failure
-    return collect
+        reason = f"{device}: {str(error).splitlines()[0]}"
+        return _Failure(reason, isinstance(error, torch.OutOfMemoryError))
 
 
 def _received(connection: Connection) -> object:

@@ -23,15 +23,9 @@ from sbert_train.branchpoint_data import BranchpointData, Window, share_of_a
 from sbert_train.classification_metrics import average_precision, average_precision_interval
 from sbert_train.cross_validation import Split, balanced_folds, check_folds, loci, splits
 from sbert_train.examples import Examples, make_examples
-from sbert_train.finetune import (
-    Epoch,
-    Settings,
-    Trainee,
-    begin_run,
-    best_epoch,
-    cross_validate,
-    make_network,
-)
+from sbert_train.finetune import Settings, Trainee, make_network
+from sbert_train.finetune_folder import data_digest, open_folder
+from sbert_train.fold_training import Epoch, best_epoch, cross_validate
 from sbert_train.masking import IGNORED
 from sbert_train.mlm_metrics import Estimate
 
@@ -104,10 +98,12 @@ def train_branchpoint(
     settings: Settings,
     out: Path,
     device: torch.device,
+    resume: bool = False,
 ) -> Result:
     """Fine-tune in cross-validation and score what each window gets from the fold that did not know it.
 
-    Models go to out/folds and out/final. Raises InputError for folds that the data do not allow, ModelError for a
+    Models go to out/folds and out/final. resume: go on in `out` after the last epoch of a run that was interrupted.
+    Raises InputError for folds that the data do not allow and a folder that does not fit `resume`, ModelError for a
     model that reads less than 510 nt, OutputError where the folder is in use or cannot be written.
     """
     windows = data.windows
@@ -118,7 +114,8 @@ def train_branchpoint(
     examples = _examples(windows)
     near = examples.columns(_context(windows, protocol.train_context))
     make_network(BertForTokenClassification, model, settings, CLASSES)  # what does not fit shows before anything else
-    begin_run(out)
+    identity = {"task": "branchpoint", **asdict(protocol), **asdict(settings)}
+    open_folder(out, {**identity, "model": model.sha256, "data": data_digest(examples, fold_of)}, resume)
 
     def trainee(rows: npt.NDArray[np.int64]) -> Trainee:
         network = make_network(BertForTokenClassification, model, settings, CLASSES)

@@ -12,7 +12,7 @@ from sbert_model.tokenizer import VOCAB
 from sbert_train.branchpoint import NETWORK, Bases, Result, Score
 from sbert_train.branchpoint_data import Window
 from sbert_train.classification_metrics import Ranking
-from sbert_train.finetune import best_epoch
+from sbert_train.fold_training import best_epoch
 from sbert_train.masking import IGNORED
 from sbert_train.text_tables import write_gzip
 

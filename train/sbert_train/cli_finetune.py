@@ -53,9 +53,17 @@ def _training_options(batch_size: int, stalled_epochs: int) -> Callable[[Command
             show_default=True,
             help="Halve the learning rate after so many epochs without a better one.",
         ),
+        click.option(
+            "--precision",
+            type=click.Choice(["auto", "float32", "bfloat16"]),
+            default="auto",
+            show_default=True,
+            help="Of all passes; auto: bfloat16 on a GPU that has it, float32 elsewhere.",
+        ),
         click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of head, order, dropout."),
         click.option("--threads", type=COUNT, metavar="N", help="CPU threads; default: all it may use."),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
+        click.option("--resume", is_flag=True, help="Go on after the last whole epoch of the run in RUN."),
     ]
 
     def add(command: Command) -> Command:
@@ -126,6 +134,7 @@ def branchpoint(
     train_context: int,
     threads: int | None,
     device: str,
+    resume: bool,
     **settings: Any,
 ) -> None:
     """Fine-tune a model to find branchpoints, in cross-validation beside baselines.
@@ -144,6 +153,7 @@ def branchpoint(
     from sbert_train.branchpoint_data import read_branchpoints
     from sbert_train.branchpoint_report import summary, write_report
     from sbert_train.finetune import Settings
+    from sbert_train.finetune_folder import close_folder
 
     chosen = Settings(**settings)
     protocol = Protocol(
@@ -159,9 +169,10 @@ def branchpoint(
     for reason, count in windows.left_out.items():
         click.echo(f"{data}: {count} windows left out: {reason}", err=True)
     checkpoint = load_masked_lm(resolve(model))
-    result = train_branchpoint(checkpoint, windows, protocol, chosen, out, select_device(device))
+    result = train_branchpoint(checkpoint, windows, protocol, chosen, out, select_device(device), resume)
     provenance = {"model": checkpoint.name, "model_sha256": checkpoint.sha256, "settings": asdict(chosen)}
     write_report(out, result, windows.windows, provenance)
+    close_folder(out)
     click.echo(summary(result.scores))
 
 
@@ -187,6 +198,7 @@ def splice_site(
     folds: int,
     threads: int | None,
     device: str,
+    resume: bool,
     **settings: Any,
 ) -> None:
     """Fine-tune a model to tell true from false splice sites, in cross-validation beside a position weight matrix.
@@ -200,6 +212,7 @@ def splice_site(
     from sbert_model.device import select_device, use_cpu_threads
     from sbert_model.registry import resolve
     from sbert_train.finetune import Settings
+    from sbert_train.finetune_folder import close_folder
     from sbert_train.splice_site import train_splice_site
     from sbert_train.splice_site_data import read_splice_sites
     from sbert_train.splice_site_report import summary, write_report
@@ -211,7 +224,7 @@ def splice_site(
         training = training.some(sequences, chosen.seed)
     independent = [read_splice_sites(test, site, "test", length) for test in tests]
     checkpoint = load_masked_lm(resolve(model))
-    result = train_splice_site(checkpoint, training, independent, folds, chosen, out, select_device(device))
+    result = train_splice_site(checkpoint, training, independent, folds, chosen, out, select_device(device), resume)
     write_report(
         out,
         result,
@@ -224,4 +237,5 @@ def splice_site(
             "settings": asdict(chosen),
         },
     )
+    close_folder(out)
     click.echo(summary(result.scores))

@@ -1,14 +1,7 @@
-"""Fine-tuning of a pretrained encoder for classification, in cross-validation: what both tasks share.
+"""Fine-tuning of a pretrained encoder for classification: one network and its training, as both tasks have them."""
 
-All folds train side by side, an epoch each, so that one number of epochs holds for all of them: that with the best
-mean validation figure (Chen et al. 2024, and the code published with it).
-"""
-
-import json
-import logging
-import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -22,22 +15,17 @@ from transformers import BertConfig, BertForSequenceClassification, BertForToken
 from transformers.utils import logging as transformers_logging
 
 from sbert_model.checkpoint import Checkpoint
+from sbert_model.device import resolve_precision
 from sbert_model.errors import InputError, OutputError, SbertError
 from sbert_model.network import MaskedLM
 from sbert_model.tokenizer import PAD, VOCAB
 from sbert_train.examples import Examples
 from sbert_train.export import complete_model_folder
 from sbert_train.masking import IGNORED
-from sbert_train.run_folder import put_in_place
 
 Classifier: TypeAlias = BertForTokenClassification | BertForSequenceClassification
 Floats32: TypeAlias = npt.NDArray[np.float32]
 
-LOWEST_LEARNING_RATE = 1e-7
-FOLDS = "folds"
-EPOCHS = "epochs.jsonl"
-
-_LOG = logging.getLogger(__name__)
 _AT_ONCE = 8  # sequences per forward pass of a prediction
 
 
@@ -48,6 +36,7 @@ class Settings:
     stalled_epochs: epochs without a better mean validation figure after which the learning rate is halved.
     patience: the same, after which training ends.
     freeze_layers: the embeddings and so many layers stay as they are; None: nothing does.
+    precision: of all passes, "float32" or "bfloat16", or "auto", see `uses_bfloat16`. Weights stay float32.
     """
 
     learning_rate: float = 1e-5
@@ -59,22 +48,8 @@ class Settings:
     dropout: float = 0.1
     freeze_layers: int | None = None
     from_scratch: bool = False
+    precision: str = "auto"
     seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """What came of an epoch, from 1: the learning rate it had, the mean loss (nats) and validation figure by fold."""
-
-    epoch: int
-    learning_rate: float
-    losses: tuple[float, ...]
-    validation: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """The mean validation figure."""
-        return sum(self.validation) / len(self.validation)
 
 
 def make_network(
@@ -127,6 +102,7 @@ class Trainee:
         self._examples = examples
         self._settings = settings
         self._device = device
+        self._half = uses_bfloat16(settings.precision, device)
         self._optimizer = torch.optim.AdamW(
             [parameter for parameter in network.parameters() if parameter.requires_grad],
             lr=settings.learning_rate,
@@ -145,10 +121,12 @@ class Trainee:
         order = rng.permutation(len(self._examples))
         size = self._settings.batch_size
         self.network.train()
+        # The fused attention's backward pass has no matrix instructions for bfloat16 on a CPU.
+        self.network.set_attn_implementation("eager" if self._half and self._device.type == "cpu" else "sdpa")
         losses = []
         for first in tqdm(range(0, len(order), size), desc=f"epoch {epoch}", unit="step", disable=None, leave=False):
             batch = self._examples.rows(order[first : first + size])
-            logits = _logits(self.network, batch, self._device)
+            logits = self._logits(batch)
             labels = torch.from_numpy(batch.labels).to(self._device)
             loss = functional.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED)
             self._optimizer.zero_grad()
@@ -163,12 +141,23 @@ class Trainee:
     def probabilities(self, examples: Examples) -> Floats32:
         """Return the probability of class 1: (N, T) for each token, or (N,) for each sequence."""
         self.network.eval()
+        self.network.set_attn_implementation("sdpa")
         parts = []
         with torch.inference_mode():
             for first in range(0, len(examples), _AT_ONCE):
                 batch = examples.rows(np.arange(first, min(first + _AT_ONCE, len(examples))))
-                parts.append(_logits(self.network, batch, self._device).softmax(-1)[..., 1].cpu())
+                parts.append(self._logits(batch).softmax(-1)[..., 1].cpu())
         return torch.cat(parts).numpy()
+
+    def _logits(self, batch: Examples) -> torch.Tensor:
+        """Logits (B, T, 2) or (B, 2), float32."""
+        # Older versions of PyTorch know no autocast on MPS, not even one that is off.
+        with torch.autocast(self._device.type, torch.bfloat16) if self._half else nullcontext():
+            logits: torch.Tensor = self.network(
+                input_ids=torch.from_numpy(batch.ids).to(self._device),
+                position_ids=torch.from_numpy(batch.positions)[None].to(self._device),
+            ).logits
+        return logits.float()
 
     def save(self, folder: Path) -> None:
         """Write the network as a model folder; raises OutputError where that fails."""
@@ -184,87 +173,19 @@ class Trainee:
         """Take the weights that `save` wrote."""
         self.network.load_state_dict(load_file(folder / "model.safetensors"))
 
+    def write_state(self, file: Path) -> None:
+        """Write all that training goes on from after an epoch: weights and optimizer."""
+        torch.save({"network": self.network.state_dict(), "optimizer": self._optimizer.state_dict()}, file)
 
-def _logits(network: Classifier, batch: Examples, device: torch.device) -> torch.Tensor:
-    """Logits (B, T, 2) or (B, 2)."""
-    logits: torch.Tensor = network(
-        input_ids=torch.from_numpy(batch.ids).to(device),
-        position_ids=torch.from_numpy(batch.positions)[None].to(device),
-    ).logits
-    return logits
-
-
-def begin_run(out: Path) -> None:
-    """Make the folder of a run; raises OutputError where something is there already."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        filled = any(out.iterdir())
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be the folder of a run: {error.strerror}") from error
-    if filled:
-        raise OutputError(f"{out}: holds files already; choose another folder")
+    def read_state(self, file: Path) -> None:
+        """Take what `write_state` wrote."""
+        state = torch.load(file, map_location=self._device, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
 
 
-def cross_validate(
-    trainees: Sequence[Trainee],
-    figure: Callable[[int, Trainee], float],
-    settings: Settings,
-    out: Path,
-) -> list[Epoch]:
-    """Train all folds until the mean validation figure has not risen for `patience` epochs; return the epochs.
-
-    figure: of a fold's number and network, the validation figure. The models of the best epoch so far are in
-    out/folds, a folder for each, and the lines of out/epochs.jsonl are the epochs; at the end the trainees have the
-    weights of the best epoch.
-    """
-    learning_rate = settings.learning_rate
-    epochs: list[Epoch] = []
-    best = stalled = 0
-    for number in range(1, settings.max_epochs + 1):
-        losses = [trainee.train(number, learning_rate, fold) for fold, trainee in enumerate(trainees)]
-        values = [figure(fold, trainee) for fold, trainee in enumerate(trainees)]
-        epochs.append(Epoch(number, learning_rate, tuple(losses), tuple(values)))
-        _report(epochs[-1], out)
-        if not best or epochs[-1].mean > epochs[best - 1].mean:
-            best, stalled = number, 0
-            _save_folds(trainees, out)
-        else:
-            stalled += 1
-        if number - best >= settings.patience:
-            break
-        if stalled >= settings.stalled_epochs:
-            learning_rate, stalled = max(learning_rate / 2, LOWEST_LEARNING_RATE), 0
-    for fold, trainee in enumerate(trainees):
-        trainee.load(fold_folder(out, fold))
-    return epochs
-
-
-def best_epoch(epochs: Sequence[Epoch]) -> int:
-    """Return the number of the epoch with the best mean validation figure, the first of them."""
-    return max(epochs, key=lambda epoch: epoch.mean).epoch
-
-
-def fold_folder(out: Path, fold: int) -> Path:
-    """Return the folder of a fold's model, which was tested on that fold."""
-    return out / FOLDS / f"{fold:02d}"
-
-
-def _save_folds(trainees: Sequence[Trainee], out: Path) -> None:
-    new = out / ".new"
-    shutil.rmtree(new, ignore_errors=True)
-    for fold, trainee in enumerate(trainees):
-        trainee.save(fold_folder(new, fold))
-    put_in_place(new / FOLDS, out / FOLDS)
-    new.rmdir()
-
-
-def _report(epoch: Epoch, out: Path) -> None:
-    with (out / EPOCHS).open("a") as file:
-        file.write(json.dumps({**asdict(epoch), "mean_validation": epoch.mean}) + "\n")
-    _LOG.info(
-        "epoch %d: loss %.4f, mean validation %.4f, learning rate %.2g",
-        epoch.epoch,
-        sum(epoch.losses) / len(epoch.losses),
-        epoch.mean,
-        epoch.learning_rate,
-    )
+def uses_bfloat16(precision: str, device: torch.device) -> bool:
+    """Whether passes run in bfloat16; auto takes it on a GPU that has it. Raises DeviceError for a GPU without it."""
+    if precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return resolve_precision(precision, device) == torch.bfloat16

@@ -94,9 +94,7 @@ class RunFolder:
     def _settle(self) -> None:
         """Complete, or forget, what a killed run was about to put in place."""
         for target in (self.last, self.best):
-            if not target.exists() and _displaced(target).exists():
-                _displaced(target).rename(target)
-            shutil.rmtree(_displaced(target), ignore_errors=True)
+            settle(target)
         shutil.rmtree(self.scratch, ignore_errors=True)
 
 
@@ -107,6 +105,13 @@ def put_in_place(new: Path, target: Path) -> None:
         target.rename(old)
     new.rename(target)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def settle(target: Path) -> None:
+    """Undo a `put_in_place` that was broken off, where there is one: `target` is there again, or else it never was."""
+    if not target.exists() and _displaced(target).exists():
+        _displaced(target).rename(target)
+    shutil.rmtree(_displaced(target), ignore_errors=True)
 
 
 def _displaced(target: Path) -> Path:

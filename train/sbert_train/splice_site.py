@@ -5,7 +5,7 @@ the pooled [CLS] token goes through two layers, and the epochs are chosen by AUR
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,14 +21,9 @@ from sbert_model.tokenizer import Ids, N
 from sbert_train.classification_metrics import Calls, Ranking, average_precision_interval, calls
 from sbert_train.cross_validation import balanced_folds, check_folds, splits
 from sbert_train.examples import make_examples
-from sbert_train.finetune import (
-    Epoch,
-    Settings,
-    Trainee,
-    begin_run,
-    cross_validate,
-    make_network,
-)
+from sbert_train.finetune import Settings, Trainee, make_network
+from sbert_train.finetune_folder import data_digest, open_folder
+from sbert_train.fold_training import Epoch, cross_validate
 from sbert_train.mlm_metrics import Estimate
 from sbert_train.splice_site_data import SpliceSites
 
@@ -112,11 +107,13 @@ def train_splice_site(
     settings: Settings,
     out: Path,
     device: torch.device,
+    resume: bool = False,
 ) -> Result:
     """Fine-tune in cross-validation; test sets get the mean probability of the folds' models.
 
-    Models go to out/folds. Raises InputError for folds that the data do not allow, ModelError for a model that does
-    not read so long a sequence, OutputError where the folder is in use or cannot be written.
+    Models go to out/folds. resume: go on in `out` after the last epoch of a run that was interrupted.
+    Raises InputError for folds that the data do not allow and a folder that does not fit `resume`, ModelError for a
+    model that does not read so long a sequence, OutputError where the folder is in use or cannot be written.
     """
     if model.config.max_nucleotides < data.ids.shape[1]:
         raise ModelError(
@@ -127,7 +124,8 @@ def train_splice_site(
     examples = make_examples(list(data.ids), data.labels)
     parts = splits(fold_of, folds)
     networks = [make_network(BertForSequenceClassification, model, settings, CLASSES) for _ in parts]
-    begin_run(out)
+    identity = {"task": "splice site", "folds": folds, **asdict(settings)}
+    open_folder(out, {**identity, "model": model.sha256, "data": data_digest(examples, fold_of)}, resume)
     trainees = [
         Trainee(network, examples.rows(part.training), settings, device)
         for network, part in zip(networks, parts, strict=True)

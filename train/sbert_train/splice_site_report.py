@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from sbert_model.errors import OutputError
-from sbert_train.finetune import best_epoch
+from sbert_train.fold_training import best_epoch
 from sbert_train.splice_site import MODELS, Predictions, Result, Score
 from sbert_train.text_tables import write_gzip
 
