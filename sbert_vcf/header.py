@@ -4,6 +4,8 @@ import re
 
 from sbert_vcf.consequence import InfoDeclaration
 
+_SPACES = dict.fromkeys((*range(32), 127), " ")
+
 
 class Header:
     """The header lines as they were read; the last one is the #CHROM line."""
@@ -22,8 +24,11 @@ class Header:
         return Header([line for line in self.lines if not ((match := pattern.match(line)) and match.group(1) in ids)])
 
     def with_lines(self, lines: list[str]) -> "Header":
-        """Return the header with more lines before the #CHROM line."""
-        return Header([*self.lines[:-1], *lines, self.lines[-1]])
+        """Return the header with more lines before the #CHROM line; control characters become spaces.
+
+        Names of files and arguments may hold line ends, which would end a line early.
+        """
+        return Header([*self.lines[:-1], *(line.translate(_SPACES) for line in lines), self.lines[-1]])
 
     @property
     def info(self) -> list[InfoDeclaration]:
@@ -42,14 +47,6 @@ class Header:
         """The largest length in nt that a ##contig line declares, 0 where none does."""
         pattern = re.compile(r"##contig=<.*\blength=([0-9]{1,18})(?![0-9])")
         return max((int(match.group(1)) for line in self.lines if (match := pattern.match(line))), default=0)
-
-
-def one_line(text: str) -> str:
-    """Return text with spaces for control characters, so that it cannot end a header line early."""
-    return text.translate(_SPACES)
-
-
-_SPACES = dict.fromkeys((*range(32), 127), " ")
 
 
 def _declaration(kind: str) -> re.Pattern[str]:

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 
 from sbert_vcf import __version__, fields
 from sbert_vcf.annotator import Annotator
-from sbert_vcf.header import one_line
 
 RUN = "##sbert_vcf=<"
 COMMAND = "##sbert_vcf_command="
@@ -19,7 +18,7 @@ _FACT = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 def provenance(annotator: Annotator) -> list[str]:
     """Return a line of the facts about a run, which begins with `RUN`, and one of its command, with `COMMAND`."""
     text = ",".join(f'{key}="{_quoted(value)}"' for key, value in run_facts(annotator).items())
-    command = one_line(shlex.join(sys.argv))
+    command = shlex.join(sys.argv)
     return [f"{RUN}ID=run,{text}>", f"{COMMAND}{command}"]
 
 
@@ -61,4 +60,4 @@ def read_facts(lines: Iterable[str]) -> list[dict[str, str]]:
 
 
 def _quoted(text: str) -> str:
-    return one_line(text).replace("\\", "\\\\").replace('"', '\\"')
+    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -73,6 +73,7 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
         ("learning_rate: 0", "learning_rate: 0.0 has to be above 0"),
         ("- layers", "expected lines of the form"),
         ("layers: [", "not a config in YAML or TOML"),
+        ("layers: !!python/object/apply:os.getpid []", "not a config in YAML or TOML"),
         ("heads: 5", "hidden_size 512 is no multiple of heads 5"),
         ("longest_crop: 2000", "longest_crop 2000 and max_nt 1024: none may be greater"),
         ("shortest_crop: 600", "shortest_crop 600, longest_crop 510"),

@@ -202,6 +202,14 @@ def test_the_error_says_what_to_do_instead(models: Path) -> None:
     assert left_behind(models) == []
 
 
+def test_a_download_without_end(server: Server, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "MAX_ARCHIVE_BYTES", 3_000_000)
+    server.offer(bytes(3_500_000))
+    with pytest.raises(ModelError, match="sends more than 3,000,000 bytes"):
+        download.fetch("splicebert")
+    assert left_behind(models) == []
+
+
 def test_not_found(server: Server, models: Path) -> None:
     server.offer(b"<html>", status=404)
     with pytest.raises(ModelError, match=r"cannot download .*: 404 Client Error: Not Found"):

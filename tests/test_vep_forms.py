@@ -1,6 +1,7 @@
 """CSQ, ANN and BCSQ in the forms in which programs write them: from header and record to the genes of each ALT."""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -457,3 +458,41 @@ def test_vep_goes_before_bcftools_csq_unless_it_lacks_strand(tmp_path: Path) -> 
     info = f"BCSQ={MISSENSE.replace('ABC', 'B')};CSQ={entry()}"
     assert genes_and_strands(placed(tmp_path, [bcsq, declared(FULL)], info)) == ["ABC+"]
     assert genes_and_strands(placed(tmp_path, [bcsq, declared(FULL.replace("STRAND", "NONE"))], info)) == ["B+"]
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("name", "info_id", "expected"),
+    [
+        ("exac.vep_csq.hg19.vcf.gz", "CSQ", {"+CSQ": 119, "-CSQ": 28, "": 1}),
+        ("split_vep.csq.hg19.vcf.gz", "CSQ", {"+CSQ": 289, "-CSQ": 313, "+CSQ -CSQ": 130, "": 86}),
+        ("exome.60samples.chr1.hg19.vcf.gz", "CSQ", {"+both -both": 879}),  # neither STRAND nor Allele
+        ("gnomad.vep_csq.hg19.vcf.gz", "CSQ", {"+both -both": 127}),  # declared, but no record has it
+        ("gatk.cohort.chr1.hg19.vcf.gz", "CSQ", {"+both -both": 115}),  # declares ANN as well
+        ("odd/bcftools.split-vep.4.vcf", "BCSQ", {"+BCSQ": 14, "+both -both": 89, "": 20}),
+        ("odd/gemini.test.dashes.vcf", "CSQ", {"+both -both": 15}),
+        ("odd/vatools.input.multiallelic.vcf.gz", "CSQ", {"-CSQ": 2}),
+        ("odd/vatools.complex_indel.readcount.vcf.gz", "CSQ", {"+both -both": 2}),
+        (
+            "odd/vatools.vep_annotation_reporter_input.variants_without_csq.vcf.gz",
+            "CSQ",
+            {"-CSQ": 2, "+both -both": 1},
+        ),
+    ],
+)
+def test_public_files(data: Path, name: str, info_id: str, expected: dict[str, int]) -> None:
+    """How many ALTs have which strands and sources, without an annotation."""
+    found: Counter[str] = Counter()
+    with VcfInput(str(data / "vcf" / name), Notices()) as vcf:
+        field = find_field(vcf.header.info)
+        assert field is not None
+        assert field.id == info_id
+        source = StrandSource("auto", field, None, Notices())
+        for record in vcf:
+            site = Site(record.contig, record.start, record.ref, record.alts, record.info(field.id))
+            for index, alt in enumerate(record.alts):
+                if unscorable(record.ref, alt) is None:
+                    allele = trim(record.contig, record.start, record.ref, alt)
+                    placements = source.placements(site, index, allele)
+                    found[" ".join(sorted({place.strand + place.source for place in placements}))] += 1
+    assert found == expected

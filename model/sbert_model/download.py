@@ -22,6 +22,7 @@ from sbert_model.errors import ModelError, OutputError
 URL_VARIABLE = "SBERT_VCF_MODELS_URL"
 ARCHIVE_URL = "https://zenodo.org/records/7995778/files/models.tar.gz?download=1"
 ARCHIVE_DOI = "https://doi.org/10.5281/zenodo.7995778"
+MAX_ARCHIVE_BYTES = 1_000_000_000
 MAX_UNPACKED_BYTES = 4_000_000_000
 MAX_MEMBERS = 10_000
 MAX_HEADER_BYTES = 1 << 20
@@ -74,7 +75,7 @@ def _download(name: str, folder: Path) -> Path:
     """Download the archive into `folder`, with a progress bar on a terminal; HTTPS certificates are checked."""
     url, path = archive_url(), folder / "models.tar.gz"
     agent = f"sbert-vcf (pooch {pooch.__version__}; https://www.fatiando.org/pooch)"  # Zenodo refuses requests' own
-    with tqdm(total=1, desc="models.tar.gz", unit="B", unit_scale=True, disable=None) as progress:
+    with _Progress(total=1, desc="models.tar.gz", unit="B", unit_scale=True, disable=None) as progress:
         downloader = pooch.HTTPDownloader(
             progressbar=progress, chunk_size=_CHUNK_BYTES, timeout=_TIMEOUT_SECONDS, headers={"User-Agent": agent}
         )
@@ -86,6 +87,26 @@ def _download(name: str, folder: Path) -> Path:
                 f"sbert-vcf models fetch {name} --from-file models.tar.gz (or give -m a model folder)"
             ) from error
     return path
+
+
+class _Progress(tqdm):  # type: ignore[type-arg]
+    """A progress bar that stops a download which does not end."""
+
+    received = 0
+
+    def reset(self, total: float | None = None) -> None:
+        """Begin again; pooch does it in the end, to fill the bar."""
+        self.received = 0
+        super().reset(total)
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """Count bytes. Raises ModelError beyond MAX_ARCHIVE_BYTES."""
+        self.received += int(n or 0)
+        if self.received > MAX_ARCHIVE_BYTES:
+            raise ModelError(
+                f"{archive_url()}: sends more than {MAX_ARCHIVE_BYTES:,} bytes: not the models.tar.gz of {ARCHIVE_DOI}"
+            )
+        return super().update(n)
 
 
 def _reason(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """Pretraining of a SpliceBERT-like model: masked language modelling on pre-mRNA (Chen et al. 2024)."""
 
 import logging
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,10 @@ def pretrain(corpus: Corpus, config: Config, out: Path, init_from: Path | None =
     trainer.add_callback(Conductor(trainer, config, budget, reporter))
     try:
         trainer.train(resume_from_checkpoint=str(run.last) if resume else None)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{run.last}: not resumed: it is broken or holds more than tensors, and loading that could run code"
+        ) from error
     finally:
         if reporter:
             reporter.close()
