@@ -85,7 +85,8 @@ def changes(draw: st.DrawFn, bases: str, place: int, *, longest: int = ROOM + 5)
     """A change within a few bases of a place; what is inserted is random, or a copy of what stands before or after."""
     start = min(place + draw(st.integers(0, 5)), len(bases) - 1)
     size = st.one_of(st.integers(0, 1), st.integers(0, 4), st.integers(0, 4), st.integers(0, longest))
-    end = min(len(bases), start + draw(size))
+    # One base of the contig is left, for a record needs it.
+    end = min(len(bases) if start else len(bases) - 1, start + draw(size))
     length = draw(size)
     around = [bases[max(0, start - length) : start], bases[end : end + length]]
     inserted = draw(st.one_of(st.text("ACGT", min_size=length, max_size=length), st.sampled_from(around)))
