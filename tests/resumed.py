@@ -34,13 +34,13 @@ class _CutError(Exception):
 
 
 def write_input(world: World) -> Path:
-    """Write a VCF on two contigs, large enough for several blocks; every tenth record has no score."""
+    """Write a VCF on two contigs, large enough for several blocks; one record in three has a score."""
     numbers = random.Random(3)
     lines = []
     for number in range(RECORDS):
         contig, first = ("chr1", 310) if number < RECORDS * 3 // 4 else ("chr2", 210)
         columns = world.snv(contig, first + 5 * number, f"TEXT={numbers.getrandbits(16000):x}é\rA").split("\t")
-        if number % 10 == 9:
+        if number % 3:
             columns[4] = "<DEL>"
         lines.append("\t".join(columns))
     path = world.folder / "in.vcf"
