@@ -4,7 +4,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 
@@ -131,9 +131,7 @@ class Annotator:
         dtype = resolve_precision(options.precision, devices[0])
         if options.precision in COSTS:
             LOGGER.warning(
-                "--precision %s breaks the accuracy contract: with the bundled models %s; float32 keeps it",
-                options.precision,
-                COSTS[options.precision],
+                "--precision %s breaks the accuracy contract: %s", options.precision, COSTS[options.precision]
             )
         aliases = read_aliases(Path(options.alias)) if options.alias else []
         fasta = find_reference(options.reference, header_reference)
@@ -212,6 +210,7 @@ class Annotator:
 
         def finish() -> list[tuple[AlleleResult, ...]]:
             values, changes = finish_pairs(), finish_branchpoints()
+            self._check_finite(planned, values, changes)
             return [
                 tuple(self._result(alt, number, plan, values, changes) for number, (alt, plan) in enumerate(alleles, 1))
                 for alleles in (zip(site.alts, row, strict=True) for site, row in zip(sites, plans, strict=True))
@@ -237,7 +236,6 @@ class Annotator:
     ) -> AlleleResult:
         if isinstance(plan, Status):
             return AlleleResult(alt, number, plan)
-        self._check_finite(plan, values, branchpoints)
         kl = {strand: values[scores.kl] for strand, scores in plan.strands.items()}
         delta = {strand: _value(scores.delta, values) for strand, scores in plan.strands.items()}
         scores = tuple(
@@ -254,16 +252,19 @@ class Annotator:
 
     def _check_finite(
         self,
-        plan: Planned,
+        planned: Iterable[Planned],
         values: Mapping[PairScore, float],
-        branchpoints: Mapping[BranchpointPair, BranchpointChange],
+        changes: Mapping[BranchpointPair, BranchpointChange],
     ) -> None:
-        where = f"around {plan.allele.contig}:{plan.allele.start + 1}"
-        if not all(math.isfinite(values[score]) for score in plan.pair_scores()):
-            raise ModelError(not_finite(self.model.name, f"probabilities {where}"))
-        changes = (branchpoints[pair] for of_placement in plan.branchpoints for pair in of_placement)
-        if self.branchpoints is not None and not all(math.isfinite(change.loss + change.gain) for change in changes):
-            raise ModelError(not_finite(self.branchpoints.model.name, f"branchpoint probabilities {where}"))
+        """Raise ModelError that names the first allele of which a score is no number."""
+        bad = {score for score, value in values.items() if not math.isfinite(value)}
+        bad_pairs = {pair for pair, change in changes.items() if not math.isfinite(change.loss + change.gain)}
+        for plan in planned if bad or bad_pairs else ():
+            where = f"around {plan.allele.contig}:{plan.allele.start + 1}"
+            if not bad.isdisjoint(plan.pair_scores()):
+                raise ModelError(not_finite(self.model.name, f"probabilities {where}"))
+            if self.branchpoints is not None and not bad_pairs.isdisjoint(chain.from_iterable(plan.branchpoints)):
+                raise ModelError(not_finite(self.branchpoints.model.name, f"branchpoint probabilities {where}"))
 
     def log_windows(self) -> None:
         """Say how the cache did and, for those who want to know, how many windows the models have read."""

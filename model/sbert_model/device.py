@@ -13,10 +13,12 @@ from sbert_model.errors import DeviceError
 
 PRECISIONS: Final = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 COSTS: Final = {
-    "float16": "errors of KL-context up to 12 nats, of splice-site KL 140 %, of branchpoint loss 0.001",
-    "bfloat16": "errors of KL-context up to 160 nats, of splice-site KL 3,700 %, of branchpoint loss 0.03",
+    "float16": "with the bundled models errors of KL-context up to 12 nats, of splice-site KL 140 %, of branchpoint "
+    "loss 0.001; float32 keeps it",
+    "bfloat16": "with the bundled models errors of KL-context up to 160 nats, of splice-site KL 3,700 %, of "
+    "branchpoint loss 0.03; float32 keeps it",
 }
-"""What a precision outside the accuracy contract did to 200 alleles with the bundled models (docs/numerics.md)."""
+"""What a precision outside the accuracy contract costs, measured on 200 alleles (docs/numerics.md)."""
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
