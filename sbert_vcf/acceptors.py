@@ -58,7 +58,7 @@ def acceptors_near(contig: str, transcript: Transcript, start: int, end: int) ->
 
 
 # The last position of a description (its only one, or the second of a range), upstream of an acceptor, and the edit.
-_UPSTREAM = re.compile(r"[cn]\.(?:[^_]+_)?[*-]?\d+-(\d{1,12})(?!\d|_)(\D*)")
+_UPSTREAM = re.compile(r"[cn]\.(?:[^_]{1,40}_)?[*-]?\d+-(\d{1,12})(?!\d|_)(\D*)")
 
 
 def acceptor_of_hgvs(

@@ -25,7 +25,7 @@ _KNOWN_PROGRAMS = ("Ensembl VEP", "BCFtools/csq")
 _STRANDS = {"1": "+", "+": "+", "-1": "-", "-": "-"}
 # What follows the last "Format:" (VEP) or stands in quotes (SnpEff), up to a closing quote.
 _FORMAT = re.compile(r".*format:[\s\\'\"(\[]*([^\\'\"]*)", re.IGNORECASE | re.DOTALL)
-_QUOTED = re.compile(r"'([^']*\|[^']*)'")
+_QUOTED = re.compile(r"'([^'|]*\|[^']*)'")
 
 
 class InfoDeclaration(NamedTuple):

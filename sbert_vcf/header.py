@@ -33,7 +33,7 @@ class Header:
     @property
     def info(self) -> list[InfoDeclaration]:
         """The ID and Description of every ##INFO line."""
-        pattern = re.compile(_declaration("INFO").pattern + r'.*Description="(.*)"')
+        pattern = re.compile(_declaration("INFO").pattern + r',.*Description="(.*)"')
         return [InfoDeclaration(*match.groups()) for line in self.lines if (match := pattern.match(line))]
 
     @property
