@@ -82,18 +82,14 @@ class DeltaLogit:
     @staticmethod
     def values(scores: "Sequence[DeltaLogit]", log_probs: LogProbs) -> Floats:
         """p(alt) − p(ref) (B,), −1…1, from (B, 1, 1, 4)."""
-        return np.array(
-            [
-                delta_probability(
-                    masked,
-                    *(
-                        NUCLEOTIDES.index(ids[score.pair.centre])
-                        for ids in (score.pair.reference, score.pair.alternate)
-                    ),
-                )
-                for score, masked in zip(scores, log_probs[:, 0, 0], strict=True)
-            ]
-        )
+        found = zip(scores, log_probs[:, 0, 0], strict=True)
+        return np.array([delta_probability(masked, *score.nucleotides) for score, masked in found])
+
+    @property
+    def nucleotides(self) -> tuple[int, int]:
+        """Numbers of the reference and the alternate base, 0 = A … 3 = T."""
+        centre = self.pair.centre
+        return NUCLEOTIDES.index(self.pair.reference[centre]), NUCLEOTIDES.index(self.pair.alternate[centre])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
