@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "model")]
 from sbert_model.checkpoint import Checkpoint, load_masked_lm  # noqa: E402
 from sbert_model.device import resolve_precision, select_device, use_cpu_threads  # noqa: E402
 from sbert_model.network import MaskedLM  # noqa: E402
-from sbert_model.predict import Finish, Indices, Predictor  # noqa: E402
+from sbert_model.predict import FinishAt, Indices, Predictor  # noqa: E402
 from sbert_model.registry import resolve  # noqa: E402
 from sbert_model.tokenizer import Ids  # noqa: E402
 from sbert_vcf.annotator import Annotator  # noqa: E402
@@ -72,9 +72,9 @@ class Ranked(NamedTuple):
 class Unread(Predictor):
     """Runs no network: every base of every window is as likely as the others."""
 
-    def start(self, windows: Sequence[Ids], positions: Sequence[Indices] | None = None) -> Finish:
-        """Log-probabilities (W, 4) of each window."""
-        return lambda: [np.full((len(window), 4), np.log(0.25)) for window in windows]
+    def start_at(self, windows: Sequence[Ids], positions: Sequence[Indices]) -> FinishAt:
+        """Log-probabilities (bases, 4)."""
+        return lambda: np.full((sum(map(len, positions)), 4), np.log(0.25))
 
 
 @dataclass

@@ -35,12 +35,15 @@ def acceptors_of(
     exons: the annotation that tells them. Without one, or of a gene that it does not have here, they follow from the
     HGVS descriptions of the placement. fetch(contig, start, end) returns upper-case reference letters.
     """
+    first, last = allele.start - reach, allele.end + reach
+    if exons is not None and not (placement.hgvsc or exons.has_splice_site(allele.contig, first, last)):
+        return []
     transcripts = transcripts_of(exons, placement, allele) if exons is not None else []
     if transcripts:
         return [
             acceptor
             for transcript in transcripts
-            for acceptor in acceptors_near(allele.contig, transcript, allele.start - reach, allele.end + reach)
+            for acceptor in acceptors_near(allele.contig, transcript, first, last)
         ]
     found = (acceptor_of_hgvs(text, placement.strand, allele, fetch) for text in placement.hgvsc)
     return [acceptor for acceptor in found if acceptor is not None]

@@ -18,7 +18,7 @@ from sbert_model.checkpoint import load_masked_lm, load_token_classifier
 from sbert_model.contigs import read_aliases
 from sbert_model.errors import InputError
 from sbert_model.network import MaskedLM, TokenClassifier
-from sbert_model.predict import Finish, Indices, LogProbs, Predictor
+from sbert_model.predict import FinishAt, Indices, LogProbs, Predictor
 from sbert_model.scoring import KL_FLOOR
 from sbert_model.tokenizer import Ids, with_specials
 from sbert_vcf.annotator import Annotator
@@ -62,11 +62,13 @@ class Float64Predictor(Predictor):
     def __init__(self, network: MaskedLM | TokenClassifier) -> None:
         super().__init__(network, torch.device("cpu"), torch.float64)
 
-    def start(self, windows: Sequence[Ids], positions: Sequence[Indices] | None = None) -> Finish:
-        """Log-probabilities (W, classes) at every base of each window; equal windows run once."""
+    def start_at(self, windows: Sequence[Ids], positions: Sequence[Indices]) -> FinishAt:
+        """Log-probabilities (bases, classes) at bases of each window; equal windows run once."""
         distinct = {window.tobytes(): window for window in windows}
         found = {key: self._of_window(window) for key, window in distinct.items()}
-        return lambda: [found[window.tobytes()] for window in windows]
+        asked = zip(windows, positions, strict=True)
+        log_probs = [found[window.tobytes()][bases] for window, bases in asked]  # (bases, classes) each
+        return lambda: np.concatenate(log_probs)
 
     def _of_window(self, window: Ids) -> LogProbs:
         with torch.inference_mode():

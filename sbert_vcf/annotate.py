@@ -4,6 +4,7 @@ One thread reads records and plans what to ask of them, this one lets the model 
 """
 
 import contextlib
+import gc
 import hashlib
 import sys
 from collections import Counter
@@ -41,6 +42,7 @@ from sbert_vcf.vcf_output import STDOUT, Writer, format_of, is_stream, open_outp
 RESTART_EVERY = 30.0
 """Seconds between restart points."""
 _RECORDS_AT_ONCE = 1000
+_ALLOCATIONS_PER_COLLECTION = 200_000
 _GROUPS_WAITING = 2  # between two stages: enough that none waits for another's odd slow group
 
 
@@ -73,7 +75,7 @@ def annotate(options: AnnotateOptions, scoring: ScoringOptions) -> Counter[Statu
     notices = Notices()
     threads = use_cpu_threads(scoring.threads)
     letter = format_of(options.output, options.letter)
-    with VcfInput(options.input, notices, options.region) as vcf:
+    with _seldom_collected(), VcfInput(options.input, notices, options.region) as vcf:
         field = find_field(vcf.header.info, scoring.csq_field)
         with (
             Annotator.open(scoring, field=field, header_reference=vcf.header.reference, notices=notices) as annotator,
@@ -134,6 +136,17 @@ def _go_on(point: RestartPoint, vcf: VcfInput, progress: Progress, bar: "tqdm[No
     progress.skip(iter(vcf), point.done, vcf.name)
     LOGGER.info("goes on behind record %d, %s", progress.records, point.done.last)
     bar.initial = bar.n = progress.records
+
+
+@contextlib.contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Let Python seldom look for cyclic garbage: records leave none, and every look goes over all that is loaded."""
+    before = gc.get_threshold()
+    gc.set_threshold(_ALLOCATIONS_PER_COLLECTION)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from sbert_vcf.options import ScoringOptions, find_branchpoint_model, find_model
 from sbert_vcf.pair_scores import PairScore
 from sbert_vcf.planning import Planned, Planner, Sites
 from sbert_vcf.reference import Reference
-from sbert_vcf.results import AlleleResult, GeneScore, SpliceSiteKL
+from sbert_vcf.results import NO_SITES, AlleleResult, GeneScore, SpliceSiteKL
 from sbert_vcf.score_cache import ScoreCache
 from sbert_vcf.strand import Site, StrandSource
 from sbert_vcf.variant import Status, Variant
@@ -236,19 +236,14 @@ class Annotator:
     ) -> AlleleResult:
         if isinstance(plan, Status):
             return AlleleResult(alt, number, plan)
-        kl = {strand: values[scores.kl] for strand, scores in plan.strands.items()}
-        delta = {strand: _value(scores.delta, values) for strand, scores in plan.strands.items()}
-        scores = tuple(
-            GeneScore(
-                placement,
-                kl[placement.strand],
-                delta[placement.strand],
-                _splice_site_kl(sites, values),
-                score_pairs(pairs, branchpoints),
+        scores = []
+        for placement, sites, pairs in zip(plan.placements, plan.sites, plan.branchpoints, strict=True):
+            on_strand = plan.strands[placement.strand]
+            kl, delta = values[on_strand.kl], _value(on_strand.delta, values)
+            scores.append(
+                GeneScore(placement, kl, delta, _splice_site_kl(sites, values), score_pairs(pairs, branchpoints))
             )
-            for placement, sites, pairs in zip(plan.placements, plan.sites, plan.branchpoints, strict=True)
-        )
-        return AlleleResult(alt, number, Status.OK, scores, plan.allele)
+        return AlleleResult(alt, number, Status.OK, tuple(scores), plan.allele)
 
     def _check_finite(
         self,
@@ -258,7 +253,7 @@ class Annotator:
     ) -> None:
         """Raise ModelError that names the first allele of which a score is no number."""
         bad = {score for score, value in values.items() if not math.isfinite(value)}
-        bad_pairs = {pair for pair, change in changes.items() if not math.isfinite(change.loss + change.gain)}
+        bad_pairs = {pair for pair, change in changes.items() if not change.is_finite}
         for plan in planned if bad or bad_pairs else ():
             where = f"around {plan.allele.contig}:{plan.allele.start + 1}"
             if not bad.isdisjoint(plan.pair_scores()):
@@ -280,13 +275,12 @@ def _value(score: PairScore | None, values: Mapping[PairScore, float]) -> float 
     return None if score is None else values[score]
 
 
-def _splice_site_kl(sites: Iterable[Sites], values: Mapping[PairScore, float]) -> SpliceSiteKL:
+def _splice_site_kl(sites: Sequence[Sites], values: Mapping[PairScore, float]) -> SpliceSiteKL:
     """Of those for which it sums to most, of equals the first."""
-    return max(
-        (SpliceSiteKL(_value(one.donor, values), _value(one.acceptor, values)) for one in sites),
-        key=lambda found: -math.inf if found.total is None else found.total,
-        default=SpliceSiteKL(),
-    )
+    found = [SpliceSiteKL(_value(one.donor, values), _value(one.acceptor, values)) for one in sites]
+    if len(found) < 2:
+        return found[0] if found else NO_SITES
+    return max(found, key=lambda one: -math.inf if one.total is None else one.total)
 
 
 def _open_branchpoints(options: ScoringOptions, compute: Compute) -> BranchpointScorer | None:

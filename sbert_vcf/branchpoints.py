@@ -15,7 +15,7 @@ from sbert_model.scoring import BranchpointChange, branchpoint_change
 from sbert_model.tokenizer import Ids, encode, reverse_complement
 from sbert_vcf.acceptors import Acceptor
 from sbert_vcf.cache_keys import score_key
-from sbert_vcf.pair_scores import Read, start_reading
+from sbert_vcf.pair_scores import Read
 from sbert_vcf.reference import Reference
 from sbert_vcf.results import BranchpointScore
 from sbert_vcf.variant import Allele
@@ -26,7 +26,7 @@ NEARBY = 3
 FARTHEST = (WINDOW - len(REGION)) // 2
 """Nucleotides on either side of a region that the model reads."""
 _ABSENT = WINDOW
-"""Index, behind a window's last base, of a base that is not in the region there: its probability counts as 0."""
+"""Stands, behind a window's last base, for a base that is not in the region there: its probability counts as 0."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,35 +87,36 @@ class BranchpointScorer:
             if reaches(acceptor, allele, self.distance)
         ]
 
-    def read(self, pairs: Iterable[BranchpointPair]) -> dict[bytes, Probabilities]:
-        """Read every distinct window once; returns p(branchpoint) (510,) by the window's bytes, NaN outside the region.
+    def changes(self, pairs: Iterable[BranchpointPair]) -> dict[BranchpointPair, BranchpointChange]:
+        """Read every distinct window once and return what each allele does before each acceptor.
 
-        Raises ModelError when they are not finite.
+        Raises ModelError when that is not finite.
         """
-        pairs = list(pairs)
-        found = self._start_reading(pairs)()
-        if not all(np.isfinite(found[ids.tobytes()][bases]).all() for pair in pairs for ids, bases in pair.reads()):
+        found = self.start(pairs)()
+        if not all(change.is_finite for change in found.values()):
             raise ModelError(not_finite(self.model.name, "branchpoint probabilities"))
         return found
 
-    def changes(self, pairs: Iterable[BranchpointPair]) -> dict[BranchpointPair, BranchpointChange]:
-        """Read the windows and return what each allele does before each acceptor, NaN without finite probabilities."""
-        return self.start(pairs)()
-
     def start(self, pairs: Iterable[BranchpointPair]) -> Callable[[], dict[BranchpointPair, BranchpointChange]]:
-        """Let windows be read; what comes back waits for what `changes` returns."""
+        """Let windows be read; what comes back waits for what `changes` returns, NaN where it is not finite."""
         pairs = list(pairs)
         finish = self._start_reading(pairs)
 
         def changes() -> dict[BranchpointPair, BranchpointChange]:
-            probabilities = finish()
-            return {pair: _change(pair, probabilities) for pair in pairs}
+            found = finish()
+            of_pairs = zip(pairs, found[::2], found[1::2], strict=True)
+            return {pair: _change(pair, reference, alternate) for pair, reference, alternate in of_pairs}
 
         return changes
 
-    def _start_reading(self, pairs: list[BranchpointPair]) -> Callable[[], dict[bytes, Probabilities]]:
-        finish = start_reading((one for pair in pairs for one in pair.reads()), self.predictor)
-        return lambda: {key: np.exp(of_window[:, BRANCHPOINT]) for key, of_window in finish().items()}  # (510,) each
+    def _start_reading(self, pairs: list[BranchpointPair]) -> Callable[[], list[Probabilities]]:
+        """Let windows be read; what comes back waits for p(branchpoint) at the bases of each, two for every pair."""
+        reads = [one for pair in pairs for one in pair.reads()]
+        if not reads:
+            return list
+        finish = self.predictor.start_at([one.window for one in reads], [one.bases for one in reads])
+        ends = np.cumsum([len(one.bases) for one in reads[:-1]])
+        return lambda: np.split(np.exp(finish()[:, BRANCHPOINT]), ends)
 
 
 def not_finite(model: str, what: str) -> str:
@@ -124,11 +125,12 @@ def not_finite(model: str, what: str) -> str:
 
 
 def score_pairs(
-    pairs: Iterable[BranchpointPair], changes: Mapping[BranchpointPair, BranchpointChange]
+    pairs: Sequence[BranchpointPair], changes: Mapping[BranchpointPair, BranchpointChange]
 ) -> BranchpointScore | None:
     """Return the disruption before the acceptor that loses most (of equals, gains most); None without an acceptor."""
-    scores = (_score(pair.acceptor, changes[pair]) for pair in pairs)
-    return max(scores, key=lambda score: score[:2], default=None)
+    if not pairs:
+        return None
+    return max((_score(pair.acceptor, changes[pair]) for pair in pairs), key=lambda score: score[:2])
 
 
 def _score(acceptor: Acceptor, change: BranchpointChange) -> BranchpointScore:
@@ -136,12 +138,19 @@ def _score(acceptor: Acceptor, change: BranchpointChange) -> BranchpointScore:
     return BranchpointScore(change.loss, change.gain, position, acceptor.position)
 
 
-def _change(pair: BranchpointPair, probabilities: Mapping[bytes, Probabilities]) -> BranchpointChange:
+def _change(pair: BranchpointPair, reference: Probabilities, alternate: Probabilities) -> BranchpointChange:
     p_ref, p_alt = (
-        np.append(probabilities[ids.tobytes()], 0.0)[indices]  # (bases,)
-        for ids, indices in ((pair.reference, pair.in_reference), (pair.alternate, pair.in_alternate))
+        _at(bases, found) for bases, found in ((pair.in_reference, reference), (pair.in_alternate, alternate))
     )
     return branchpoint_change(p_ref, p_alt)
+
+
+def _at(bases: list[int], found: Probabilities) -> Probabilities:
+    """Return p(branchpoint) of all bases (bases,) from that of those which are there."""
+    there = np.array(bases) != _ABSENT
+    probabilities = np.zeros(len(bases))
+    probabilities[there] = found
+    return probabilities
 
 
 def reaches(acceptor: Acceptor, allele: Allele, distance: int) -> bool:

@@ -1,9 +1,11 @@
 """What is written into INFO: the one table of fields, their header lines and their values."""
 
 from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from sbert_vcf.results import AlleleResult, GeneScore
+from sbert_vcf.strand import Placement
 from sbert_vcf.variant import Status
 
 
@@ -17,10 +19,10 @@ class InfoField(NamedTuple):
 
 
 class PackedColumn(NamedTuple):
-    """One column of the packed field, with a value per ALT and gene."""
+    """One column of the packed field: its name, and its value of a result, a placement or a score."""
 
     name: str
-    value: Callable[[AlleleResult, GeneScore], float | str | None]
+    value: Callable[[Any], float | str | None]
 
 
 DELTA_ID = "SBERT_DELTA"
@@ -68,23 +70,29 @@ FIELDS = (
 )
 
 PACKED_ID = "SBERT"
-PACKED_COLUMNS = (
-    PackedColumn("Allele", lambda result, score: result.alt),
-    PackedColumn("ALLELE_NUM", lambda result, score: str(result.number)),
-    PackedColumn("Consequence", lambda result, score: score.placement.consequence),
-    PackedColumn("SYMBOL", lambda result, score: score.placement.symbol),
-    PackedColumn("Gene", lambda result, score: score.placement.gene),
-    PackedColumn("Feature", lambda result, score: score.placement.feature),
-    PackedColumn("STRAND", lambda result, score: "1" if score.placement.strand == "+" else "-1"),
-    PackedColumn("STRAND_SOURCE", lambda result, score: score.placement.source),
-    PackedColumn("KL", lambda result, score: score.kl),
-    PackedColumn("KL_DONOR", lambda result, score: score.splice_sites.donor),
-    PackedColumn("KL_ACCEPTOR", lambda result, score: score.splice_sites.acceptor),
-    PackedColumn("BP_LOSS", lambda result, score: score.branchpoint and score.branchpoint.loss),
-    PackedColumn("BP_GAIN", lambda result, score: score.branchpoint and score.branchpoint.gain),
-    PackedColumn("BP_POS", lambda result, score: score.branchpoint and _integer(score.branchpoint.position)),
-    PackedColumn("BP_ACCEPTOR", lambda result, score: score.branchpoint and _integer(score.branchpoint.acceptor + 1)),
+ALLELE_COLUMNS = (
+    PackedColumn("Allele", lambda result: result.alt),
+    PackedColumn("ALLELE_NUM", lambda result: str(result.number)),
 )
+PLACEMENT_COLUMNS = (
+    PackedColumn("Consequence", lambda placement: placement.consequence),
+    PackedColumn("SYMBOL", lambda placement: placement.symbol),
+    PackedColumn("Gene", lambda placement: placement.gene),
+    PackedColumn("Feature", lambda placement: placement.feature),
+    PackedColumn("STRAND", lambda placement: "1" if placement.strand == "+" else "-1"),
+    PackedColumn("STRAND_SOURCE", lambda placement: placement.source),
+)
+SCORE_COLUMNS = (
+    PackedColumn("KL", lambda score: score.kl),
+    PackedColumn("KL_DONOR", lambda score: score.splice_sites.donor),
+    PackedColumn("KL_ACCEPTOR", lambda score: score.splice_sites.acceptor),
+    PackedColumn("BP_LOSS", lambda score: score.branchpoint and score.branchpoint.loss),
+    PackedColumn("BP_GAIN", lambda score: score.branchpoint and score.branchpoint.gain),
+    PackedColumn("BP_POS", lambda score: score.branchpoint and _integer(score.branchpoint.position)),
+    PackedColumn("BP_ACCEPTOR", lambda score: score.branchpoint and _integer(score.branchpoint.acceptor + 1)),
+)
+PACKED_COLUMNS = (*ALLELE_COLUMNS, *PLACEMENT_COLUMNS, *SCORE_COLUMNS)
+"""A value per ALT and gene each: of the AlleleResult, of the Placement, of the GeneScore."""
 
 
 def _integer(value: int | None) -> str | None:
@@ -102,7 +110,7 @@ def header_lines(optional: Collection[str]) -> list[str]:
     """Return the ##INFO lines of the fields that are written; `optional`: those of OPTIONAL_IDS among them."""
     lines = [
         f'##INFO=<ID={field.id},Number=A,Type={field.type},Description="{field.description}">'
-        for field in _written(optional)
+        for field in _written(frozenset(optional))
     ]
     columns = "|".join(column.name for column in PACKED_COLUMNS)
     lines.append(
@@ -114,21 +122,43 @@ def header_lines(optional: Collection[str]) -> list[str]:
 
 def info_text(results: Sequence[AlleleResult], optional: Collection[str]) -> str:
     """Return our part of a record's INFO column for the results of its ALTs, in ALT order."""
-    parts = [
-        f"{field.id}={','.join(text(field.value(result)) or '.' for result in results)}" for field in _written(optional)
-    ]
-    packed = [
-        "|".join(text(column.value(result, score)) for column in PACKED_COLUMNS)
-        for result in results
-        for score in result.scores
-    ]
-    if packed:
-        parts.append(f"{PACKED_ID}={','.join(packed)}")
-    return ";".join(parts)
+    written = _written(frozenset(optional))
+    packed = [_packed(result, score) for result in results for score in result.scores]
+    if not packed:
+        return _unscored(tuple([result.status for result in results]), written)
+    return f"{_per_allele(results, written)};{PACKED_ID}={','.join(packed)}"
 
 
-def _written(optional: Collection[str]) -> list[InfoField]:
-    return [field for field in FIELDS if field.id in optional or field.id not in OPTIONAL_IDS]
+def _per_allele(results: Sequence[AlleleResult], written: Sequence[InfoField]) -> str:
+    return ";".join(
+        [f"{field.id}={','.join([text(field.value(result)) or '.' for result in results])}" for field in written]
+    )
+
+
+@lru_cache(maxsize=1024)
+def _unscored(statuses: tuple[Status, ...], written: tuple[InfoField, ...]) -> str:
+    """Return the fields of alleles without a score: most records of a genome have the same ones."""
+    return _per_allele([AlleleResult("", number, status) for number, status in enumerate(statuses, 1)], written)
+
+
+def _packed(result: AlleleResult, score: GeneScore) -> str:
+    """Return an entry of the packed field."""
+    return f"{_columns(ALLELE_COLUMNS, result)}|{_placement_text(score.placement)}|{_columns(SCORE_COLUMNS, score)}"
+
+
+def _columns(columns: Sequence[PackedColumn], of: AlleleResult | Placement | GeneScore) -> str:
+    return "|".join([text(column.value(of)) for column in columns])
+
+
+@lru_cache(maxsize=1024)
+def _placement_text(placement: Placement) -> str:
+    """Return the columns of a placement, which neighbours share."""
+    return _columns(PLACEMENT_COLUMNS, placement)
+
+
+@lru_cache
+def _written(optional: frozenset[str]) -> tuple[InfoField, ...]:
+    return tuple(field for field in FIELDS if field.id in optional or field.id not in OPTIONAL_IDS)
 
 
 def text(value: float | str | None) -> str:

@@ -1,6 +1,7 @@
 """The annotated genes that an allele touches, with their transcripts, exons and splice sites."""
 
 import re
+import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -52,6 +53,7 @@ class Genes:
         self._names = ContigNames(columns.contigs, aliases)
         self._row = {contig: row for row, contig in enumerate(columns.contigs)}
         self._contigs: dict[int, _ContigGenes] = {}
+        self._found: dict[str, _ContigGenes | None] = {}
         # Variants come sorted: the genes seen last are those asked for next.
         self._transcripts = lru_cache(maxsize=_GENES_KEPT)(self._read_transcripts)
 
@@ -103,6 +105,28 @@ class Genes:
             for transcript in self._transcripts(found.genes[index], found.first_gene + index)
             if transcript.start < end and transcript.end > start
         ]
+
+    def unchanged_around(self, contig: str, start: int, end: int) -> tuple[int, int]:
+        """Return the longest interval around this one of at least a base whose parts all touch the same transcripts.
+
+        That is, insertions aside: no transcript begins or ends inside it. It is empty where one does inside this one.
+        """
+        found = self._find(contig)
+        if not found:
+            return start, end
+        edges = found.edges(self._columns)
+        index = bisect_right(edges, start)
+        low, high = edges[index - 1] if index else 0, edges[index] if index < len(edges) else sys.maxsize
+        return (low, high) if end <= high else (start, start)
+
+    def has_splice_site(self, contig: str, start: int, end: int) -> bool:
+        """Tell whether a boundary of exon and intron, of any transcript, lies in [start, end]."""
+        found = self._find(contig)
+        if not found:
+            return False
+        boundaries = found.boundaries(self._columns)
+        index = bisect_left(boundaries, start)
+        return index < len(boundaries) and boundaries[index] <= end
 
     def _read_transcripts(self, gene: Gene, row: int) -> tuple[Transcript, ...]:
         return tuple(self._columns.transcripts(gene, row))
@@ -157,10 +181,12 @@ class Genes:
         return _nearest(_splice_sites(self._columns, row, row + 1), start, end)
 
     def _find(self, contig: str) -> "_ContigGenes | None":
-        name = self._names.resolve(contig)
-        if name is None:
-            return None
-        row = self._row[name]
+        if contig not in self._found:
+            name = self._names.resolve(contig)
+            self._found[contig] = None if name is None else self._of_contig(self._row[name])
+        return self._found[contig]
+
+    def _of_contig(self, row: int) -> "_ContigGenes":
         if row not in self._contigs:
             self._contigs[row] = _ContigGenes(int(self._columns.contig_genes[row]), self._columns.genes(row))
         return self._contigs[row]
@@ -176,6 +202,8 @@ class _ContigGenes:
         self._reach = list(accumulate((gene.end for gene in genes), max))
         self._strands: tuple[dict[str, set[str]], dict[str, set[str]]] | None = None
         self._splice_sites: NDArray[np.int64] | None = None
+        self._edges: list[int] | None = None
+        self._boundaries: list[int] | None = None
 
     def overlapping(self, start: int, end: int) -> list[int]:
         """Return the indices of the genes that the interval touches.
@@ -185,6 +213,19 @@ class _ContigGenes:
         """
         first, last = bisect_right(self._reach, start), bisect_left(self.starts, end)
         return [index for index in range(first, last) if self.genes[index].end > start]
+
+    def edges(self, columns: GeneColumns) -> list[int]:
+        """Return the starts and ends of all transcripts, each once, sorted."""
+        if self._edges is None:
+            rows = slice(*columns.gene_transcripts[[self.first_gene, self.first_gene + len(self.genes)]].tolist())
+            self._edges = np.union1d(columns.transcript_start[rows], columns.transcript_end[rows]).tolist()
+        return self._edges
+
+    def boundaries(self, columns: GeneColumns) -> list[int]:
+        """Return the positions of all splice sites, each once, sorted."""
+        if self._boundaries is None:
+            self._boundaries = np.unique(self.splice_sites(columns) >> 2).tolist()
+        return self._boundaries
 
     def strands(self, columns: GeneColumns) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
         """Return the strands by every name and by ID without version."""

@@ -42,7 +42,7 @@ class KnownScores:
     ) -> Callable[[], dict[PairScore, float]]:
         """Let windows be read for the scores that are not known; what comes back waits for the values of all."""
 
-        def start(unknown: list[PairScore]) -> _Finish[PairScore]:
+        def start(unknown: list[PairScore]) -> "_Finish[PairScore]":
             finish = pair_scores.start(unknown, predictor)
             return lambda: {score: (value,) for score, value in finish().items()}
 
@@ -54,7 +54,7 @@ class KnownScores:
     ) -> Callable[[], dict[BranchpointPair, BranchpointChange]]:
         """Let windows be read for what alleles do before acceptors where it is not known; as for pair scores."""
 
-        def start(unknown: list[BranchpointPair]) -> _Finish[BranchpointPair]:
+        def start(unknown: list[BranchpointPair]) -> "_Finish[BranchpointPair]":
             finish = scorer.start(unknown)
             return lambda: {
                 pair: (loss, gain, _NOWHERE if lost is None else lost) for pair, (loss, gain, lost) in finish().items()

@@ -1,19 +1,17 @@
 """The scores of one allele on one strand: what each of them asks of the model, and what it makes of the answer."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from sbert_model.predict import Indices, LogProbs, Predictor
-from sbert_model.scoring import delta_probability, kl_context, kl_divergence, splice_site_kl
+from sbert_model.scoring import FLANK, Floats, delta_probability, kl_contexts, kl_divergence, splice_site_kls
 from sbert_model.tokenizer import NUCLEOTIDES, Ids
 from sbert_vcf.cache_keys import score_key
 from sbert_vcf.windows import AlignedBases, WindowPair
-
-LogProbsOf = Mapping[bytes, LogProbs]
-"""Log-probabilities (W, 4) by the window's bytes."""
 
 
 class Read(NamedTuple):
@@ -36,8 +34,9 @@ class PairScore(Protocol):
     def reads(self) -> Sequence[Read]:
         """What has to be read for it."""
 
-    def value(self, log_probs: LogProbsOf) -> float:
-        """The score, when that was read."""
+    @staticmethod
+    def values(scores: "Sequence[Any]", log_probs: LogProbs) -> Floats:
+        """The scores (B,) of several, from what was read for them, (B, reads, bases, classes)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,20 +55,13 @@ class KLContext:
     def reads(self) -> Sequence[Read]:
         """Both windows at the flanks."""
         pair = self.pair
-        return (
-            Read(pair.reference, np.concatenate(pair.reference_flanks)),
-            Read(pair.alternate, np.concatenate(pair.alternate_flanks)),
-        )
+        return (Read(pair.reference, pair.reference_flanks.both), Read(pair.alternate, pair.alternate_flanks.both))
 
-    def value(self, log_probs: LogProbsOf) -> float:
-        """KL-context; NaN where the model gives no finite probabilities."""
-        reference = log_probs[self.pair.reference.tobytes()]  # (W, 4)
-        alternate = log_probs[self.pair.alternate.tobytes()]  # (W, 4)
-        left, right = (
-            kl_divergence(alternate[alt_flank], reference[ref_flank])  # (100,)
-            for alt_flank, ref_flank in zip(self.pair.alternate_flanks, self.pair.reference_flanks, strict=True)
-        )
-        return kl_context(left, right)
+    @staticmethod
+    def values(scores: "Sequence[KLContext]", log_probs: LogProbs) -> Floats:
+        """KL-contexts (B,) from (B, 2, 200, 4); NaN where the model gives no finite probabilities."""
+        divergence = kl_divergence(log_probs[:, 1], log_probs[:, 0])  # (B, 200)
+        return kl_contexts(divergence[:, :FLANK], divergence[:, FLANK:])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,12 +79,17 @@ class DeltaLogit:
         """The masked window at the masked base."""
         return (Read(self.pair.masked(), np.array([self.pair.centre])),)
 
-    def value(self, log_probs: LogProbsOf) -> float:
-        """p(alt) − p(ref), −1…1."""
+    @staticmethod
+    def values(scores: "Sequence[DeltaLogit]", log_probs: LogProbs) -> Floats:
+        """p(alt) − p(ref) (B,), −1…1, from (B, 1, 1, 4)."""
+        found = zip(scores, log_probs[:, 0, 0], strict=True)
+        return np.array([delta_probability(masked, *score.nucleotides) for score, masked in found])
+
+    @property
+    def nucleotides(self) -> tuple[int, int]:
+        """Numbers of the reference and the alternate base, 0 = A … 3 = T."""
         centre = self.pair.centre
-        masked = log_probs[self.pair.masked().tobytes()][centre]  # (4,)
-        ref, alt = (NUCLEOTIDES.index(ids[centre]) for ids in (self.pair.reference, self.pair.alternate))
-        return delta_probability(masked, ref, alt)
+        return NUCLEOTIDES.index(self.pair.reference[centre]), NUCLEOTIDES.index(self.pair.alternate[centre])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,32 +109,34 @@ class SpliceSiteDivergence:
         """Both windows at the site."""
         return (Read(self.pair.reference, self.bases.reference), Read(self.pair.alternate, self.bases.alternate))
 
-    def value(self, log_probs: LogProbsOf) -> float:
-        """KL averaged over the bases."""
-        reference = log_probs[self.pair.reference.tobytes()]  # (W, 4)
-        alternate = log_probs[self.pair.alternate.tobytes()]  # (W, 4)
-        found = splice_site_kl(alternate[self.bases.alternate], reference[self.bases.reference])
-        assert found is not None
-        return found
-
-
-def start_reading(reads: Iterable[Read], predictor: Predictor) -> Callable[[], dict[bytes, LogProbs]]:
-    """Let every distinct window be read once, at all the bases wanted of it; what comes back waits for the answers."""
-    windows, bases = [], []
-    for window, wanted in reads:
-        windows.append(window)
-        bases.append(wanted)
-    finish = predictor.start(windows, bases)
-    return lambda: {window.tobytes(): found for window, found in zip(windows, finish(), strict=True)}
+    @staticmethod
+    def values(scores: "Sequence[SpliceSiteDivergence]", log_probs: LogProbs) -> Floats:
+        """KL averaged over the bases (B,), from (B, 2, bases, 4)."""
+        return splice_site_kls(log_probs[:, 1], log_probs[:, 0])
 
 
 def start(scores: Iterable[PairScore], predictor: Predictor) -> Callable[[], dict[PairScore, float]]:
     """Let the windows of scores be read together; what comes back waits for their values."""
-    scores = list(scores)
-    finish = start_reading((one for score in scores for one in score.reads()), predictor)
+    alike: defaultdict[tuple[type[PairScore], int], list[PairScore]] = defaultdict(list)
+    reads: defaultdict[tuple[type[PairScore], int], list[Read]] = defaultdict(list)
+    for score in scores:
+        its_reads = score.reads()
+        kind = type(score), len(its_reads[0].bases)
+        alike[kind].append(score)
+        reads[kind] += its_reads
+    in_order = [read for of_kind in reads.values() for read in of_kind]
+    if not in_order:
+        return dict
+    finish = predictor.start_at([read.window for read in in_order], [read.bases for read in in_order])
 
     def values() -> dict[PairScore, float]:
-        log_probs = finish()
-        return {score: score.value(log_probs) for score in scores}
+        log_probs, first = finish(), 0  # (all bases, classes)
+        found: dict[PairScore, float] = {}
+        for (kind, bases), of_kind in alike.items():
+            last = first + bases * len(reads[kind, bases])
+            shaped = log_probs[first:last].reshape(len(of_kind), -1, bases, log_probs.shape[1])
+            found.update(zip(of_kind, kind.values(of_kind, shaped).tolist(), strict=True))
+            first = last
+        return found
 
     return values

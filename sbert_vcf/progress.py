@@ -72,7 +72,10 @@ class Progress:
 
     def add(self, record: Record, results: Sequence[AlleleResult]) -> None:
         """Count a record; raises InputError when the genome build looks wrong."""
-        self.tally.update([result.status for result in results] or [Status.NO_ALT])
+        for result in results:
+            self.tally[result.status] += 1
+        if not results:
+            self.tally[Status.NO_ALT] += 1
         self.build.see(results)
         self._pass(record)
 

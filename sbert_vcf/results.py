@@ -1,6 +1,5 @@
 """What scoring an allele gives."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from sbert_vcf.strand import Placement
@@ -16,8 +15,9 @@ class SpliceSiteKL(NamedTuple):
     @property
     def total(self) -> float | None:
         """Donor + acceptor, or the one of them that there is; None without either."""
-        sites = [value for value in self if value is not None]
-        return sum(sites) if sites else None
+        if self.donor is None or self.acceptor is None:
+            return self.acceptor if self.donor is None else self.donor
+        return self.donor + self.acceptor
 
 
 class BranchpointScore(NamedTuple):
@@ -33,22 +33,20 @@ class BranchpointScore(NamedTuple):
     acceptor: int
 
 
-_NO_SITES = SpliceSiteKL()
+NO_SITES = SpliceSiteKL()
 
 
-@dataclass(frozen=True, slots=True)
-class GeneScore:
+class GeneScore(NamedTuple):
     """The scores of one allele on one gene's strand. kl in nats; delta is p(alt) - p(ref), substitutions only."""
 
     placement: Placement
     kl: float
     delta: float | None = None
-    splice_sites: SpliceSiteKL = _NO_SITES
+    splice_sites: SpliceSiteKL = NO_SITES
     branchpoint: BranchpointScore | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AlleleResult:
+class AlleleResult(NamedTuple):
     """One ALT (number counts from 1) with its status and a score per gene; `allele` is what was scored."""
 
     alt: str

@@ -1,6 +1,9 @@
 """The annotated splice sites by which an allele is judged: whose transcripts they are, and which bases."""
 
+import sys
 from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from functools import lru_cache
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -8,6 +11,9 @@ from sbert_model.annotation import Transcript
 from sbert_vcf.genes import VERSION, Genes
 from sbert_vcf.strand import Placement
 from sbert_vcf.variant import Allele
+
+_REMEMBERED = 64
+"""Placements whose sites are remembered: sorted alleles meet few genes at a time."""
 
 
 class SpliceSites(NamedTuple):
@@ -28,14 +34,13 @@ def transcripts_of(genes: Genes, placement: Placement, allele: Allele) -> list[T
     gene, feature = _unversioned(placement.gene), _unversioned(placement.feature)
     if not (gene or feature or placement.symbol):
         return there
-    for own in (
-        [transcript for transcript in there if gene and _unversioned(transcript.gene_id) == gene],
-        [transcript for transcript in there if placement.symbol and transcript.gene_name == placement.symbol],
-        [transcript for transcript in there if feature and _unversioned(transcript.transcript_id) == feature],
-    ):
-        if own:
-            return own
-    return []
+    by_gene = [transcript for transcript in there if gene and _unversioned(transcript.gene_id) == gene]
+    if by_gene:
+        return by_gene
+    by_symbol = [transcript for transcript in there if placement.symbol and transcript.gene_name == placement.symbol]
+    if by_symbol:
+        return by_symbol
+    return [transcript for transcript in there if feature and _unversioned(transcript.transcript_id) == feature]
 
 
 def splice_sites(transcript: Transcript, start: int, end: int) -> SpliceSites:
@@ -44,15 +49,81 @@ def splice_sites(transcript: Transcript, start: int, end: int) -> SpliceSites:
     Of exons equally near, the first of the transcript. Its first exon has no acceptor, its last no donor, and a
     transcript without exons has neither. Of an intron of one base both sites are that base.
     """
-    exons = transcript.exons
     nearest = _nearest_exon(transcript, start, end)
-    if nearest is None:
-        return SpliceSites(range(0), range(0))
-    exon_start, exon_end = exons[nearest]
-    left = range(max(exon_start - 2, exons[nearest - 1][1]), exon_start) if nearest else range(0)
-    last = nearest == len(exons) - 1
-    right = range(0) if last else range(exon_end, min(exon_end + 2, exons[nearest + 1][0]))
+    return SpliceSites(range(0), range(0)) if nearest is None else _sites_of_exon(transcript, nearest)
+
+
+def _sites_of_exon(transcript: Transcript, index: int) -> SpliceSites:
+    exons = transcript.exons
+    exon_start, exon_end = exons[index]
+    left = range(max(exon_start - 2, exons[index - 1][1]), exon_start) if index else range(0)
+    last = index == len(exons) - 1
+    right = range(0) if last else range(exon_end, min(exon_end + 2, exons[index + 1][0]))
     return SpliceSites(right, left) if transcript.strand == "+" else SpliceSites(left, right)
+
+
+class _Stretch(NamedTuple):
+    """[start, end) of a contig; all alleles in it, of at least one base, are judged by the same sites on one gene."""
+
+    contig: str
+    start: int
+    end: int
+    sites: list[SpliceSites]
+
+
+class SitesAround:
+    """Finds the splice sites by which alleles are judged; those of stretches seen last are remembered."""
+
+    def __init__(self, genes: Genes) -> None:
+        self._genes = genes
+        self._last: OrderedDict[Placement, _Stretch] = OrderedDict()
+
+    def of(self, placement: Placement, allele: Allele) -> list[SpliceSites]:
+        """Return the sites of the transcripts that the allele touches on the gene where it is placed, each pair once.
+
+        An insertion lies on no base, and is looked up by itself.
+        """
+        contig, start, end, _ = allele
+        known = self._last.get(placement)
+        if known is not None and known.contig == contig and known.start <= start < end <= known.end:
+            return known.sites
+        low, high = self._genes.unchanged_around(contig, start, end)
+        found: dict[SpliceSites, None] = {}
+        for transcript in transcripts_of(self._genes, placement, allele):
+            sites, first, last = _sites_around(transcript, start, end)
+            found[sites] = None
+            low, high = max(low, first), min(high, last)
+        self._last[placement] = _Stretch(contig, low, high, list(found))
+        self._last.move_to_end(placement)
+        if len(self._last) > _REMEMBERED:
+            self._last.popitem(last=False)
+        return list(found)
+
+
+def _sites_around(transcript: Transcript, start: int, end: int) -> tuple[SpliceSites, int, int]:
+    """Return the sites for [start, end), and the first and last end of an interval whose parts have the same ones.
+
+    Insertions aside. That interval lies in one exon or in one half of an intron; it is empty where [start, end) does
+    not.
+    """
+    exons = transcript.exons
+    behind = bisect_right(exons, start, key=itemgetter(0))  # the first exon that begins behind the start
+    low, high = exons[behind - 1] if behind else (0, 0)
+    exon = behind - 1
+    if start >= high:  # in an intron, or before or behind all exons
+        low, high = high, exons[behind][0] if behind < len(exons) else sys.maxsize
+        if 0 < behind < len(exons):
+            # Of two exons equally near, the first of the transcript: such a base belongs to neither half.
+            left, right = (low + high) // 2, (low + high + 1) // 2
+            if end <= left:
+                high = left
+            else:
+                low, exon = right, behind
+        elif behind == 0:
+            exon = 0
+    if not exons or not low <= start < end <= high:
+        return splice_sites(transcript, start, end), start, start
+    return _sites_of_exon(transcript, exon), low, high
 
 
 def _nearest_exon(transcript: Transcript, start: int, end: int) -> int | None:
@@ -66,5 +137,6 @@ def _nearest_exon(transcript: Transcript, start: int, end: int) -> int | None:
     return max(in_order, key=shared.__getitem__, default=None)
 
 
+@lru_cache(maxsize=4096)
 def _unversioned(name: str) -> str:
     return VERSION.sub("", name)

@@ -1,5 +1,6 @@
 """From an allele to the genes and strands on which it is scored."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from sbert_model.errors import InputError
@@ -212,5 +213,6 @@ def _of_entry(entry: Entry, strand: str, field_id: str, hgvsc: tuple[str, ...]) 
     return Placement(strand, source, entry.consequence, entry.symbol, entry.gene, entry.feature, hgvsc)
 
 
+@lru_cache(maxsize=256)
 def _of_gene(gene: Gene) -> Placement:
     return Placement(gene.strand, "GTF", "", gene.gene_name, gene.gene_id, gene.transcript_id)

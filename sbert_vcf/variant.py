@@ -25,6 +25,8 @@ class Status(str, Enum):
     NON_ACGT = "NON_ACGT"
     NO_ALT = "NO_ALT"
 
+    __hash__ = str.__hash__  # every record is counted by its status, and Enum's own would be a call of Python
+
 
 _WRITTEN = re.compile(r"(\S+):([0-9]{1,18}):([^:,\s]+):([^:,\s]+|[^,\s]*[][<][^,\s]*)")
 
@@ -70,6 +72,8 @@ _BASES = re.compile("[ACGTacgt]+")
 
 def unscorable(ref: str, alt: str) -> Status | None:
     """Return the status of an ALT that cannot be scored, as its text alone tells; None for plain bases A, C, G, T."""
+    if _BASES.fullmatch(alt) and _BASES.fullmatch(ref):
+        return None
     if alt == "*":
         return Status.STAR
     if "[" in alt or "]" in alt:
@@ -78,17 +82,16 @@ def unscorable(ref: str, alt: str) -> Status | None:
         return Status.SYMBOLIC
     if len(alt) > 1 and (alt[0] == "." or alt[-1] == "."):
         return Status.BREAKEND
-    if not _BASES.fullmatch(alt) or not _BASES.fullmatch(ref):
-        return Status.NON_ACGT
-    return None
+    return Status.NON_ACGT
 
 
 def trim(contig: str, start: int, ref: str, alt: str) -> Allele:
     """Drop the suffix and then the prefix that REF and ALT share (upper case; both may become empty)."""
     ref, alt = ref.upper(), alt.upper()
-    suffix = shared_prefix(ref[::-1], alt[::-1])
-    ref, alt = ref[: len(ref) - suffix], alt[: len(alt) - suffix]
-    prefix = shared_prefix(ref, alt)
+    if ref[-1:] == alt[-1:]:
+        suffix = shared_prefix(ref[::-1], alt[::-1])
+        ref, alt = ref[: len(ref) - suffix], alt[: len(alt) - suffix]
+    prefix = shared_prefix(ref, alt) if ref[:1] == alt[:1] else 0
     return Allele(contig, start + prefix, start + len(ref), alt[prefix:])
 
 

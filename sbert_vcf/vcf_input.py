@@ -2,9 +2,9 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain
 from types import TracebackType
+from typing import NamedTuple
 
 from sbert_model.errors import InputError
 from sbert_vcf.header import Header
@@ -15,8 +15,7 @@ _MOST_DIGITS = 18  # of a position; no contig has more
 _COLUMNS = ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO"]
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record: its line's first eight columns and the rest as it stands; start is 0-based; alts without `.`."""
 
     columns: list[str]

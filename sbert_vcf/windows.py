@@ -1,6 +1,7 @@
 """The two sequences that the model reads for one allele, and where the allele's flanks lie in them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -15,11 +16,24 @@ from sbert_vcf.variant import Allele, Status
 Indices = npt.NDArray[np.intp]
 
 
-class Flanks(NamedTuple):
-    """Indices into a window of the bases at distance 1…100 from the allele's genomic edges, each (100,)."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Flanks:
+    """Indices into a window of the bases at distance 1…100 from the allele's genomic edges: left, then right ones."""
 
-    left: Indices
-    right: Indices
+    both: Indices  # (200,)
+
+    @property
+    def left(self) -> Indices:
+        """Those to the left, (100,)."""
+        return self.both[:FLANK]
+
+    @property
+    def right(self) -> Indices:
+        """Those to the right, (100,)."""
+        return self.both[FLANK:]
+
+    def __iter__(self) -> Iterator[Indices]:
+        return iter((self.left, self.right))
 
 
 class WindowPair(NamedTuple):
@@ -43,6 +57,9 @@ class AlignedBases(NamedTuple):
 
     reference: Indices
     alternate: Indices
+
+
+NO_BASES = AlignedBases(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp))
 
 
 def fits(allele: Allele, size: int) -> bool:
@@ -69,15 +86,16 @@ def build_windows(allele: Allele, strand: str, reference: Reference, size: int) 
     contig, start, end, alt = allele
     half = size // 2
     first = start - half
-    bases = reference.ids(contig, first, first + size + end - start)  # (size + deleted,)
-    ref_ids = bases[:size]  # (W,)
-    right = bases[half + end - start :]
-    alt_ids = np.concatenate((bases[:half], encode(alt), right))[:size]  # (W,)
+    added = _sense(alt[: size - half], strand)
+    behind = reference.ids(contig, end, end + size - half - len(added), strand)
+    ref_ids = reference.ids(contig, first, first + size, strand)  # (W,)
     ref_flanks = _flanks(size, end - start, strand)
     alt_flanks = _flanks(size, len(alt), strand)
     if strand == "+":
+        alt_ids = np.concatenate((ref_ids[:half], added, behind))  # (W,)
         return WindowPair(ref_ids, alt_ids, ref_flanks, alt_flanks, half)
-    return WindowPair(reverse_complement(ref_ids), reverse_complement(alt_ids), ref_flanks, alt_flanks, size - 1 - half)
+    alt_ids = np.concatenate((behind, added, ref_ids[size - half :]))  # (W,)
+    return WindowPair(ref_ids, alt_ids, ref_flanks, alt_flanks, size - 1 - half)
 
 
 def align_bases(allele: Allele, strand: str, size: int, bases: Iterable[int]) -> AlignedBases:
@@ -86,18 +104,29 @@ def align_bases(allele: Allele, strand: str, size: int, bases: Iterable[int]) ->
     Bases beside the allele are aligned by flank, those of an allele that keeps the length one by one. Bases that an
     insertion or deletion replaces have no counterpart; they and bases outside either window are left out.
     """
-    first = allele.start - size // 2
-    grown = len(allele.alt) - (allele.end - allele.start)
+    _, start, end, alt = allele
+    first = start - size // 2
+    grown = len(alt) - (end - start)
     pairs = [
-        (base - first, base - first + (grown if base >= allele.end else 0))
+        (base - first, base - first + (grown if base >= end else 0))
         for base in bases
-        if not grown or not allele.start <= base < allele.end
+        if first <= base < first + size and not (grown and start <= base < end)
     ]
-    inside = [pair for pair in pairs if min(pair) >= 0 and max(pair) < size]
-    indices = np.array(inside, dtype=np.intp).reshape(-1, 2)  # (bases, 2)
+    inside = [pair for pair in pairs if 0 <= pair[1] < size]
+    if not inside:
+        return NO_BASES
+    indices = np.array(inside, dtype=np.intp)  # (bases, 2)
     if strand == "-":
         indices = size - 1 - indices
     return AlignedBases(indices[:, 0], indices[:, 1])
+
+
+@lru_cache(maxsize=4096)
+def _sense(alt: str, strand: str) -> Ids:
+    """Return the ids of alternate bases in sense direction."""
+    ids = encode(alt) if strand == "+" else reverse_complement(encode(alt))
+    ids.flags.writeable = False  # shared by all alleles with these bases
+    return ids
 
 
 @lru_cache(maxsize=4096)
@@ -105,8 +134,8 @@ def _flanks(size: int, length: int, strand: str) -> Flanks:
     """Return the flanks of an allele of `length` nt that starts at size // 2; left and right are genomic."""
     half = size // 2
     distance = np.arange(1, FLANK + 1)
-    left, right = half - distance, half + length - 1 + distance
+    both = np.concatenate((half - distance, half + length - 1 + distance))  # (200,)
     if strand == "-":
-        left, right = size - 1 - left, size - 1 - right
-    left.flags.writeable = right.flags.writeable = False  # shared by all alleles of this length
-    return Flanks(left, right)
+        both = size - 1 - both
+    both.flags.writeable = False  # shared by all alleles of this length
+    return Flanks(both)

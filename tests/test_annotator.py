@@ -13,7 +13,7 @@ from sbert_model.checkpoint import Checkpoint, load_masked_lm
 from sbert_model.device import default_batch_size
 from sbert_model.errors import ModelError
 from sbert_model.network import MaskedLM
-from sbert_model.predict import Finish, Indices, Predictor
+from sbert_model.predict import FinishAt, Indices, Predictor
 from sbert_model.scoring import KL_CONTEXT_FLOOR
 from sbert_model.tokenizer import MASK, Ids, decode
 from sbert_vcf import fields
@@ -86,11 +86,13 @@ class MotifPredictor(Predictor):
     with_motif = np.log([0.7, 0.1, 0.1, 0.1])
     without = np.log([0.25] * 4)
 
-    def start(self, windows: Sequence[Ids], positions: Sequence[Indices] | None = None) -> Finish:
-        return lambda: [
-            np.tile(self.with_motif if "GGTAAGT" in decode(window) else self.without, (len(window), 1))
-            for window in windows
-        ]
+    def start_at(self, windows: Sequence[Ids], positions: Sequence[Indices]) -> FinishAt:
+        return lambda: np.concatenate(
+            [
+                np.tile(self.with_motif if "GGTAAGT" in decode(window) else self.without, (len(bases), 1))
+                for window, bases in zip(windows, positions, strict=True)
+            ]
+        )
 
 
 def genes_of(tmp_path: Path, *rows: tuple[str, int, int, str]) -> Genes:

@@ -14,7 +14,7 @@ import torch
 from sbert_model.annotation import Transcript
 from sbert_model.checkpoint import Checkpoint, load_masked_lm
 from sbert_model.network import MaskedLM
-from sbert_model.predict import Finish, Indices, Predictor
+from sbert_model.predict import FinishAt, Indices, Predictor
 from sbert_model.tokenizer import Ids
 from sbert_vcf import fields
 from sbert_vcf.annotate import AnnotateOptions, annotate
@@ -42,9 +42,10 @@ MINUS = Transcript("chr1", 450, 900, "-", "T3", "G2", "TWO", ((450, 520), (850, 
 class CopyPredictor(Predictor):
     """At every base 0.7 for the base that stands there and 0.1 for each of the others."""
 
-    def start(self, windows: Sequence[Ids], positions: Sequence[Indices] | None = None) -> Finish:
+    def start_at(self, windows: Sequence[Ids], positions: Sequence[Indices]) -> FinishAt:
         table = np.log(np.full((16, 4), 0.1) + 0.6 * (np.arange(16)[:, None] - 6 == np.arange(4)))
-        return lambda: [table[window] for window in windows]
+        found = [table[window[bases]] for window, bases in zip(windows, positions, strict=True)]
+        return lambda: np.concatenate(found)
 
 
 def near(value: float | None, rel: float | None = None) -> Any:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sbert_model.checkpoint import Checkpoint, load_token_classifier
 from sbert_model.errors import ModelError
 from sbert_model.network import TokenClassifier
-from sbert_model.predict import Finish, Indices, LogProbs, Predictor
+from sbert_model.predict import FinishAt, Indices, LogProbs, Predictor
 from sbert_model.tokenizer import Ids, decode
 from sbert_vcf.acceptors import Acceptor
 from sbert_vcf.branchpoints import BranchpointScorer, build_pair, reaches, score_pairs
@@ -50,8 +50,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint[TokenClassifie
 class MotifPredictor(Predictor):
     """p(branchpoint) 0.9 at the A of TACTAAC that is the sixth base, 0.2 at the A of other TNA, else 0."""
 
-    def start(self, windows: Sequence[Ids], positions: Sequence[Indices] | None = None) -> Finish:
-        return lambda: [self._one(decode(window)) for window in windows]
+    def start_at(self, windows: Sequence[Ids], positions: Sequence[Indices]) -> FinishAt:
+        found = [self._one(decode(window))[bases] for window, bases in zip(windows, positions, strict=True)]
+        return lambda: np.concatenate(found)
 
     def _one(self, text: str) -> LogProbs:
         p = np.zeros(len(text))
@@ -253,8 +254,9 @@ def test_windows_are_read_once(reference: Reference, model: Checkpoint[TokenClas
         for alt in ("A", "C", "GG")
         for pair in scorer.pairs(Allele("random", 975, 976, alt), [acceptor], reference)
     ]
-    assert len(scorer.read(pairs)) == predictor.windows_run == 1 + 3
-    scorer.read(pairs)
+    changes = scorer.changes(pairs)
+    assert predictor.windows_run == 1 + 3
+    assert scorer.changes(pairs) == changes
     assert predictor.windows_run == 4
 
 
@@ -275,10 +277,10 @@ def test_probabilities_that_are_not_finite_stop_the_run(
     reference: Reference, model: Checkpoint[TokenClassifier]
 ) -> None:
     class Overflowing(Predictor):
-        def start(self, windows: Sequence[Ids], positions: Sequence[Indices] | None = None) -> Finish:
-            return lambda: [np.full((len(window), 2), np.nan) for window in windows]
+        def start_at(self, windows: Sequence[Ids], positions: Sequence[Indices]) -> FinishAt:
+            return lambda: np.full((sum(map(len, positions)), 2), np.nan)
 
     scorer = BranchpointScorer(model, Overflowing(model.network, CPU))
     pairs = scorer.pairs(Allele("random", 975, 976, "N"), [Acceptor("random", ACCEPTOR, "+")], reference)
     with pytest.raises(ModelError, match=r"bp: no finite branchpoint probabilities: .*--precision float32$"):
-        scorer.read(pairs)
+        scorer.changes(pairs)

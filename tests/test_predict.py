@@ -323,3 +323,21 @@ def test_windows_under_way_are_not_run_again(folder: Path) -> None:
     (at_first,), (at_second, _) = first(), second()
     np.testing.assert_array_equal(at_first[10], full[10])
     np.testing.assert_array_equal(at_second[[20, 250]], full[[20, 250]])
+
+
+@pytest.mark.parametrize("per_pass", [1, 4])
+def test_all_in_one_array_are_the_rows_of_each_window(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, per_pass: int
+) -> None:
+    monkeypatch.setattr(predict, "windows_per_pass", lambda _: per_pass)
+    network = load_masked_lm(folder).network
+    one, two, short = *random_windows(2, 300), random_windows(1, 40)[0]
+    windows = [one, two, one.copy(), short, two]
+    positions = [np.array(some, dtype=np.intp) for some in ([5, 299, 0], [150], [250, 5], [39, 0, 20], [])]
+    each = Predictor(network, CPU).log_probs(windows)
+    predictor = Predictor(network, CPU)
+    together = predictor.start_at(windows, positions)()
+    assert (predictor.windows_served, predictor.windows_run) == (5, 3)
+    expected = np.concatenate([rows[some] for rows, some in zip(each, positions, strict=True)])
+    np.testing.assert_allclose(together, expected, rtol=0, atol=1e-4 if per_pass > 1 else 0)
+    assert together.shape == (9, 4)

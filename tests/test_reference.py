@@ -13,7 +13,7 @@ import pysam
 import pytest
 
 from sbert_model.errors import InputError
-from sbert_model.tokenizer import A, C, G, N, T
+from sbert_model.tokenizer import A, C, G, N, T, decode
 from sbert_vcf.reference import Reference
 
 # Longer than two of the blocks that are read at once.
@@ -64,6 +64,16 @@ def test_contigs_by_every_name(reference: Reference) -> None:
 )
 def test_letters_within_and_across_the_blocks_that_are_read(reference: Reference, start: int, end: int) -> None:
     assert reference.letters("chr1", start, end) == LONG[start:end]
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(0, 1), (32_700, 33_724), (32_768, 36_864), (36_000, 36_865), (1, 69_999), (-600, 424), (69_500, 70_524), (5, 5)],
+)
+def test_ids_of_both_strands_within_and_across_the_blocks(reference: Reference, start: int, end: int) -> None:
+    text = "".join(LONG[at] if 0 <= at < len(LONG) else "N" for at in range(start, end))
+    assert decode(reference.ids("chr1", start, end)) == text
+    assert decode(reference.ids("chr1", start, end, "-")) == text[::-1].translate(str.maketrans("ACGT", "TGCA"))
 
 
 def test_letters_beyond_the_contig_are_n(reference: Reference) -> None:

@@ -1,13 +1,17 @@
 """Which transcripts an allele is judged by, and which bases are the splice sites of the exon nearest to it."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sbert_model.annotation import Transcript
+from sbert_vcf import splice_sites as splice_sites_module
 from sbert_vcf.genes import Genes
 from sbert_vcf.genes_columns import GeneColumns
-from sbert_vcf.splice_sites import splice_sites, transcripts_of
+from sbert_vcf.splice_sites import SitesAround, splice_sites, transcripts_of
 from sbert_vcf.strand import Placement
 from sbert_vcf.variant import Allele
 
@@ -113,3 +117,48 @@ def test_transcripts_that_the_allele_does_not_touch_have_no_say() -> None:
         "ENST1.2"
     ]
     assert transcripts_of(GENES, placement, Allele("chr1", 400, 401, "A")) == []
+
+
+@st.composite
+def crowded_genes(draw: st.DrawFn) -> Genes:
+    """One to three genes on either strand, whose transcripts choose among the same few exon bounds."""
+    transcripts = []
+    for number in range(draw(st.integers(1, 6))):
+        bounds = sorted(draw(st.sets(st.integers(1, 60), min_size=2, max_size=10)))
+        exons = tuple(zip(bounds[::2], bounds[1::2], strict=False))
+        gene = number % 3
+        transcripts.append(transcript(f"T{number}", f"G{gene}", *exons, strand="+-"[gene % 2]))
+    return Genes(Path("memory.gtf"), GeneColumns.from_transcripts(transcripts))
+
+
+@given(crowded_genes(), st.lists(st.tuples(st.integers(0, 65), st.integers(0, 8)), min_size=1, max_size=40))
+def test_sites_around_are_those_of_every_transcript_looked_up_anew(genes: Genes, spans: list[tuple[int, int]]) -> None:
+    around = SitesAround(genes)
+    for start, length in spans:
+        allele = Allele("chr1", start, start + length, "ACGT")
+        for gene in range(3):
+            place = Placement("+-"[gene % 2], "GTF", gene=f"G{gene}")
+            found = transcripts_of(genes, place, allele)
+            expected = dict.fromkeys(splice_sites(one, start, start + length) for one in found)
+            assert around.of(place, allele) == list(expected)
+
+
+def test_the_sites_of_few_placements_are_remembered() -> None:
+    around = SitesAround(GENES)
+    for number in range(3 * splice_sites_module._REMEMBERED):
+        around.of(Placement("+", "GTF", gene=f"G{number}"), Allele("chr1", 210, 211, "A"))
+    assert len(around._last) == splice_sites_module._REMEMBERED
+
+
+@given(crowded_genes(), st.integers(0, 65), st.integers(0, 10))
+def test_whether_a_splice_site_lies_in_an_interval(genes: Genes, start: int, length: int) -> None:
+    bounds = {
+        bound
+        for one in genes.transcripts_overlapping("chr1", 0, 100)
+        for (_, left), (right, _) in pairwise(one.exons)
+        for bound in (left, right)
+    }
+    assert genes.has_splice_site("chr1", start, start + length) == any(
+        start <= bound <= start + length for bound in bounds
+    )
+    assert not genes.has_splice_site("chr2", start, start + length)

@@ -3,6 +3,7 @@
 import logging
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from sbert_model.tokenizer import Ids, N
 LogProbs = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 Finish = Callable[[], list[LogProbs]]
+FinishAt = Callable[[], LogProbs]
 LOGGER = logging.getLogger(__name__)
 REMEMBERED = 4096
 """Windows that a Predictor remembers: 64 MiB of logits at 1,024 nt."""
@@ -58,7 +60,7 @@ class Predictor:
         self.passes_run = 0
         self._remember = remember
         self._logits: OrderedDict[bytes, Logits] = OrderedDict()
-        self._blocks: dict[bytes, set[int]] = {}
+        self._blocks: dict[bytes, int] = {}
 
     @property
     def default_batch_size(self) -> int:
@@ -72,7 +74,7 @@ class Predictor:
         DeviceError for a device that is too small for one window.
         """
         window = np.full(self.network.config.max_nucleotides, N, dtype=np.uint8)
-        every_block = list(range(number_of_blocks(len(window) + _SPECIALS)))
+        every_block = (1 << number_of_blocks(len(window) + _SPECIALS)) - 1
         wanted = self.windows_per_pass
         while wanted > 1:
             trial = self._pass([window] * self.windows_per_pass, [every_block] * self.windows_per_pass, whole=True)
@@ -106,36 +108,54 @@ class Predictor:
         """
         keys = [window.tobytes() for window in windows]
         asked = _merged(keys, windows, positions)
-        missing = {key: blocks for key, one in asked.items() if (blocks := self._missing_blocks(key, one.wanted))}
+        finish_at = self.start_at([one.window for one in asked.values()], [one.bases for one in asked.values()])
+        self.windows_served += len(windows) - len(asked)
+
+        def finish() -> list[LogProbs]:
+            found, first = finish_at(), 0
+            results: dict[bytes, LogProbs] = {}
+            for key, (window, bases) in asked.items():
+                of_window = results[key] = np.full((len(window), found.shape[1]), np.nan)  # (W, classes)
+                of_window[bases] = found[first : first + len(bases)]
+                of_window.setflags(write=False)
+                first += len(bases)
+            return [results[key] for key in keys]
+
+        return finish
+
+    def start_at(self, windows: Sequence[Ids], positions: Sequence[Indices]) -> FinishAt:
+        """Let windows be read at some of their bases; what comes back waits for their log-probabilities, all in one.
+
+        That is (bases, classes), those of the first window first, in the order of its positions. For the rest as
+        `start`.
+        """
+        keys = [window.tobytes() for window in windows]
+        wanted: dict[bytes, int] = {}
+        for key, bases in zip(keys, positions, strict=True):
+            wanted[key] = wanted.get(key, 0) | _blocks_of(bases.tobytes())
+        distinct = dict(zip(keys, windows, strict=True))
+        missing = {key: blocks & ~self._blocks.get(key, 0) for key, blocks in wanted.items()}
+        missing = {key: blocks for key, blocks in missing.items() if blocks}
         batches = list(self._batches(missing))
-        passes = [
-            self._pass([asked[key].window for key in batch], [missing[key] for key in batch]) for batch in batches
-        ]
-        logits = {key: self._logits[key] if key in self._logits else self._empty(len(key)) for key in asked}
+        passes = [self._pass([distinct[key] for key in batch], [missing[key] for key in batch]) for batch in batches]
+        logits = {key: self._logits[key] if key in self._logits else self._empty(len(key)) for key in wanted}
         self._keep(logits, missing)
         collect = self._runner.submit(passes)
         self.windows_served += len(windows)
         self.windows_run += len(missing)
         self.passes_run += len(passes)
 
-        def finish() -> list[LogProbs]:
+        def finish() -> LogProbs:
             for batch, of_pass in zip(batches, collect(), strict=True):
-                places = iter(of_pass)
+                first = 0
                 for key in batch:
-                    for block, of_block in zip(missing[key], places, strict=False):
-                        _write_block(logits[key], block, of_block)
-            results = {key: _log_softmax(logits[key], one.wanted) for key, one in asked.items()}
-            return [results[key] for key in keys]
+                    first += _write_blocks(logits[key], missing[key], of_pass[first:])
+            return _log_softmax([logits[key] for key in keys], positions, self.network.num_classes)
 
         return finish
 
-    def _missing_blocks(self, key: bytes, wanted: npt.NDArray[np.bool_]) -> list[int]:
-        """Numbers of the blocks that hold wanted bases and were not started."""
-        blocks = set(((np.flatnonzero(wanted) + _CLS) // BLOCK).tolist())
-        return sorted(blocks - self._blocks[key] if key in self._logits else blocks)
-
     def _empty(self, length: int) -> Logits:
-        return np.full((length, self.network.num_classes), np.nan, dtype=np.float32)
+        return np.empty((length, self.network.num_classes), dtype=np.float32)
 
     def _batches(self, keys: Iterable[bytes]) -> Iterator[list[bytes]]:
         """Keys of windows of one length, as many as make one pass or fewer."""
@@ -152,17 +172,17 @@ class Predictor:
             for start in range(0, len(of_length), self.windows_per_pass):
                 yield of_length[start : start + self.windows_per_pass]
 
-    def _pass(self, windows: list[Ids], blocks: list[list[int]], *, whole: bool = False) -> Pass:
+    def _pass(self, windows: list[Ids], blocks: list[int], *, whole: bool = False) -> Pass:
         """A pass of the one shape, filled up with repeats."""
-        places = [(row, block) for row, of_row in enumerate(blocks) for block in of_row]
+        places = [(row, block) for row, of_row in enumerate(blocks) for block in _numbers(of_row)]
         filling = [windows[0]] * (self.windows_per_pass - len(windows))
-        return Pass(np.stack(windows + filling), grouped(np.array(places), self.windows_per_pass), whole)
+        ids = np.concatenate(windows + filling).reshape(self.windows_per_pass, -1)  # (B, W)
+        return Pass(ids, grouped(np.array(places), self.windows_per_pass), whole)
 
-    def _keep(self, logits: dict[bytes, Logits], blocks: dict[bytes, list[int]]) -> None:
+    def _keep(self, logits: dict[bytes, Logits], blocks: dict[bytes, int]) -> None:
         """Remember these windows, with the blocks that are started now, as the ones used last; forget the oldest."""
         for key, value in logits.items():
-            started = self._blocks[key] if key in self._logits else set()
-            self._blocks[key] = started | set(blocks.get(key, ()))
+            self._blocks[key] = self._blocks.get(key, 0) | blocks.get(key, 0)
             self._logits[key] = value
             self._logits.move_to_end(key)
         while len(self._logits) > self._remember:
@@ -171,35 +191,79 @@ class Predictor:
 
 
 class _Asked(NamedTuple):
-    """A window, and which of its bases are wanted, (W,) bool."""
+    """A window, and which of its bases are wanted, ascending."""
 
     window: Ids
-    wanted: npt.NDArray[np.bool_]
+    bases: Indices
 
 
 def _merged(keys: list[bytes], windows: Sequence[Ids], positions: Sequence[Indices] | None) -> dict[bytes, _Asked]:
     """All that is asked of each distinct window."""
-    asked: dict[bytes, _Asked] = {}
-    for number, (key, window) in enumerate(zip(keys, windows, strict=True)):
-        one = asked.setdefault(key, _Asked(window, np.zeros(len(window), dtype=np.bool_)))
-        one.wanted[slice(None) if positions is None else positions[number]] = True
-    return asked
+    windows_by_key = dict(zip(keys, windows, strict=True))
+    if positions is None:
+        return {key: _Asked(window, np.arange(len(window))) for key, window in windows_by_key.items()}
+    wanted: defaultdict[bytes, list[Indices]] = defaultdict(list)
+    for key, bases in zip(keys, positions, strict=True):
+        wanted[key].append(bases)
+    return {key: _Asked(window, np.unique(np.concatenate(wanted[key]))) for key, window in windows_by_key.items()}
 
 
-def _write_block(logits: Logits, block: int, of_block: Logits) -> None:
-    """Write a block's logits (S, classes) to the bases (W, classes) that are its own, for blocks may overlap."""
-    start = block_start(block, len(logits) + _SPECIALS)
-    first = max(block * BLOCK, _CLS)
-    last = min((block + 1) * BLOCK, len(logits) + _CLS)
-    logits[first - _CLS : last - _CLS] = of_block[first - start : last - start]
+@lru_cache(maxsize=1 << 14)
+def _blocks_of(bases: bytes) -> int:
+    """Return the blocks that hold bases, as the bits of a number.
+
+    The bases are given as the bytes of their indices: most alleles have their flanks at the same ones.
+    """
+    blocks = set(((np.frombuffer(bases, dtype=np.intp) + _CLS) // BLOCK).tolist())
+    return sum(1 << block for block in blocks)
 
 
-def _log_softmax(logits: Logits, wanted: npt.NDArray[np.bool_]) -> LogProbs:
-    """In float64, so that differences of log-probabilities carry no rounding beyond that of the logits."""
-    result = np.full(logits.shape, np.nan)  # (W, classes)
-    wide = logits[wanted].astype(np.float64)
-    wide -= wide.max(axis=-1, keepdims=True)
-    wide -= np.log(np.exp(wide).sum(axis=-1, keepdims=True))
-    result[wanted] = wide
-    result.setflags(write=False)
-    return result
+@lru_cache(maxsize=1 << 14)
+def _numbers(blocks: int) -> tuple[int, ...]:
+    """Return the numbers of the blocks that are the bits of a number."""
+    return tuple(number for number in range(blocks.bit_length()) if blocks >> number & 1)
+
+
+def _write_blocks(logits: Logits, blocks: int, of_blocks: Logits) -> int:
+    """Write logits (n, S, classes), the first of a pass, to the bases (W, classes) of blocks; returns their number."""
+    tokens = of_blocks.reshape(-1, of_blocks.shape[2])  # (n · S, classes)
+    for first, last, of_first in _runs(blocks, len(logits)):
+        logits[first:last] = tokens[of_first : of_first + last - first]
+    return blocks.bit_count()
+
+
+@lru_cache(maxsize=1 << 14)
+def _runs(blocks: int, length: int) -> list[tuple[int, int, int]]:
+    """Where the bases that are the blocks' own lie: [first, last) in a window, and the first of them in the blocks.
+
+    Blocks may overlap. Neighbours that do not are one run.
+    """
+    runs: list[tuple[int, int, int]] = []
+    size = min(BLOCK, length + _SPECIALS)
+    for number, block in enumerate(_numbers(blocks)):
+        own = max(block * BLOCK, _CLS)
+        first, last = own - _CLS, min((block + 1) * BLOCK, length + _CLS) - _CLS
+        of_first = number * size + own - block_start(block, length + _SPECIALS)
+        if runs and runs[-1][1] == first and runs[-1][2] + first - runs[-1][0] == of_first:
+            first, _, of_first = runs.pop()
+        runs.append((first, last, of_first))
+    return runs
+
+
+def _log_softmax(logits: Sequence[Logits], positions: Sequence[Indices], classes: int) -> LogProbs:
+    """Log-probabilities (bases, classes) at the positions of each window's logits (W, classes).
+
+    In float64, so that differences of log-probabilities carry no rounding beyond that of the logits. Class by class in
+    memory, for a sum over so few neighbours takes longer than all else.
+    """
+    narrow = np.empty((sum(map(len, positions)), classes), dtype=np.float32)  # (bases, classes)
+    first = 0
+    for of_window, bases in zip(logits, positions, strict=True):
+        of_window.take(bases, axis=0, out=narrow[first : first + len(bases)], mode="clip")  # "raise" would buffer
+        first += len(bases)
+    wide: LogProbs = narrow.T.astype(np.float64, order="C")  # (classes, bases)
+    wide -= wide.max(axis=0, keepdims=True)
+    wide -= np.log(np.exp(wide).sum(axis=0, keepdims=True))
+    wide.setflags(write=False)
+    log_probs: LogProbs = wide.T
+    return log_probs

@@ -49,11 +49,19 @@ def kl_context(kl_left: npt.ArrayLike, kl_right: npt.ArrayLike) -> float:
     Source: Chen et al. 2024, section "Assessing the impact of genetic variants using KL divergence".
     Raises ValueError for flanks of another length.
     """
+    return float(kl_contexts(np.asarray(kl_left)[None], np.asarray(kl_right)[None])[0])
+
+
+def kl_contexts(kl_left: npt.ArrayLike, kl_right: npt.ArrayLike) -> Floats:
+    """KL-contexts (B,) of several alleles from their flanks (B, 100); see `kl_context`."""
     left = np.asarray(kl_left, dtype=np.float64)
     right = np.asarray(kl_right, dtype=np.float64)
-    if left.shape != (FLANK,) or right.shape != (FLANK,):
-        raise ValueError(f"flanks of {left.shape} and {right.shape}, expected ({FLANK},) each")
-    return float(np.log(np.maximum((left + right) / 2, KL_FLOOR)).sum())
+    if left.shape[1:] != (FLANK,) or right.shape != left.shape:
+        raise ValueError(f"flanks of {left.shape[1:]} and {right.shape[1:]}, expected ({FLANK},) each")
+    logs = np.log(np.maximum((left + right) / 2, KL_FLOOR), order="C")  # (B, 100)
+    # Neighbours in memory, so that an allele's sum has one order whatever it is scored with.
+    contexts: Floats = logs.sum(axis=1)
+    return contexts
 
 
 def splice_site_kl(logp_alt: npt.ArrayLike, logp_ref: npt.ArrayLike) -> float | None:
@@ -61,8 +69,12 @@ def splice_site_kl(logp_alt: npt.ArrayLike, logp_ref: npt.ArrayLike) -> float | 
 
     Source: Chen et al. 2024, same section as KL-context, and the authors' code (donor_kl, acceptor_kl).
     """
-    divergence = kl_divergence(logp_alt, logp_ref)  # (bases,)
-    return float(divergence.mean()) if len(divergence) else None
+    return float(splice_site_kls(logp_alt, logp_ref)) if len(np.asarray(logp_alt)) else None
+
+
+def splice_site_kls(logp_alt: npt.ArrayLike, logp_ref: npt.ArrayLike) -> Floats:
+    """Splice-site KL (…,) of several sites from (…, bases, classes), a base at least; see `splice_site_kl`."""
+    return np.asarray(kl_divergence(logp_alt, logp_ref).mean(axis=-1))
 
 
 class BranchpointChange(NamedTuple):
@@ -71,6 +83,11 @@ class BranchpointChange(NamedTuple):
     loss: float
     gain: float
     lost: int | None
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the model gave finite probabilities."""
+        return math.isfinite(self.loss + self.gain)
 
 
 def branchpoint_change(p_ref: npt.ArrayLike, p_alt: npt.ArrayLike) -> BranchpointChange:

@@ -38,8 +38,9 @@ def _complement_table() -> Ids:
     return table
 
 
-_ENCODE = _encoding_table()
-_COMPLEMENT = _complement_table()
+# As bytes: bytes.translate is many times faster than indexing an array with one byte per index.
+_ENCODE = _encoding_table().tobytes()
+_COMPLEMENT = _complement_table().tobytes()
 _TOKENS = np.array(VOCAB)
 
 
@@ -50,7 +51,7 @@ def encode(sequence: str | bytes) -> Ids:
     """
     # "replace" keeps one byte per character, so that the ids stay aligned with the sequence.
     raw = sequence.encode("ascii", "replace") if isinstance(sequence, str) else sequence
-    return _ENCODE[np.frombuffer(raw, dtype=np.uint8)]
+    return np.array(np.frombuffer(raw.translate(_ENCODE), dtype=np.uint8))
 
 
 def decode(ids: npt.NDArray[np.integer]) -> str:
@@ -60,7 +61,8 @@ def decode(ids: npt.NDArray[np.integer]) -> str:
 
 def reverse_complement(ids: Ids) -> Ids:
     """Ids (…, L) of the opposite strand: A↔T, C↔G, every other token as it is, order of the last axis reversed."""
-    return _COMPLEMENT[ids[..., ::-1]]
+    complement = np.frombuffer(ids.tobytes().translate(_COMPLEMENT), dtype=np.uint8).reshape(ids.shape)
+    return np.array(complement[..., ::-1], order="C")
 
 
 def with_specials(ids: Ids) -> npt.NDArray[np.int64]:
