@@ -111,9 +111,8 @@ def test_bcftools_norm_before_or_after(model: Path, data: st.DataObject) -> None
     for _ in range(data.draw(st.integers(1, 4))):
         place = data.draw(places(bases))
         drawn = data.draw(st.lists(real_changes(bases, place), min_size=1, max_size=3))
-        record = write("chr1", bases, drawn)
-        # Not symbolic ones: bcftools shifts them too, and a second time farther than the first.
-        records.append(record._replace(alts=(*record.alts, *data.draw(st.sampled_from([(), ("*",)])))))
+        # No symbolic ALT: bcftools shifts it on every pass. No *: it keeps the REF of the ALTs it was joined with.
+        records.append(write("chr1", bases, drawn))
     records.sort(key=lambda record: record.start)
     genes = data.draw(st.one_of(st.just([]), genes_of({"chr1": bases})))
     with Bench(model, {"chr1": bases}, genes) as bench:
