@@ -103,7 +103,7 @@ class _Chained(io.RawIOBase):
 def _text_lines(name: str, source: _Chained, bgzipped: bool) -> Iterator[str]:
     stream = io.BufferedReader(source, 1 << 18)
     zipped = stream.peek(2)[:2] == b"\x1f\x8b"
-    number = 0
+    number, line = 0, b"\n"
     try:
         for line in io.BufferedReader(gzip.GzipFile(fileobj=stream), 1 << 18) if zipped else stream:
             number += 1
@@ -112,6 +112,9 @@ def _text_lines(name: str, source: _Chained, bgzipped: bool) -> Iterator[str]:
         raise InputError(f"{_label(name)}: truncated or damaged after line {number}: {error}") from error
     if bgzipped and source.tail != BGZF_EOF:
         raise InputError(f"{_label(name)}: truncated after line {number}: bgzip's end-of-file block is missing")
+    if not line.endswith(b"\n"):
+        # Where text is cut inside its last column nothing else tells.
+        LOGGER.warning("%s: line %d, the last, has no line end: the file may be cut short", _label(name), number)
 
 
 def _region_lines(name: str, text: str, stack: contextlib.ExitStack) -> Iterator[str]:

@@ -109,7 +109,8 @@ def make_index(path: Path, letter: str, writer: "Writer", notices: Notices) -> N
     try:
         pysam.tabix_index(str(path), preset="bcf" if letter == "b" else "vcf", force=True, csi=csi)  # type: ignore[arg-type]
     except OSError as error:
-        notices.warn("index", f"{writer.name}: no index could be made: {error.strerror or error}")
+        reason = (error.strerror or str(error)).replace(str(path), writer.name)
+        notices.warn("index", f"{writer.name}: no index could be made: {reason}")
         remove_index(path)
 
 

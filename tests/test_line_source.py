@@ -96,10 +96,16 @@ def test_line_ends_of_windows_are_taken_off(tmp_path: Path) -> None:
     assert body(bgzip(path), "chr2") == LINES[-2:]
 
 
-def test_last_line_without_an_end(tmp_path: Path) -> None:
+def test_last_line_without_an_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "x.vcf"
-    path.write_text(vcf_text(LINES).rstrip("\n"))
+    text = vcf_text(LINES)
+    path.write_text(text)
     assert body(path) == LINES
+    assert caplog.text == ""
+    path.write_text(text.rstrip("\n"))
+    assert body(path) == LINES
+    last = text.count("\n")
+    assert f"{path}: line {last}, the last, has no line end: the file may be cut short" in caplog.text
 
 
 @pytest.fixture(params=["tbi", "csi", "bcf"])

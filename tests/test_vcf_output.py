@@ -152,7 +152,8 @@ def test_a_file_that_cannot_be_indexed_is_kept(tmp_path: Path, caplog: pytest.Lo
     # A position beyond what CSI with htslib's parameters, or the 32 bits of BCF, can hold.
     write(output, "z", ["chr1\t99999999999999\t.\tA\tC\t.\t.\t."])
     assert [path.name for path in tmp_path.iterdir()] == ["x.vcf.gz"]
-    assert "no index could be made" in caplog.text
+    assert f"{output}: no index could be made" in caplog.text
+    assert ".tmp" not in caplog.text
 
 
 def test_no_index_and_stale_index(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from sbert_model.checkpoint import load_masked_lm, load_token_classifier
 from sbert_model.compute import Compute
 from sbert_model.errors import DeviceError
 from sbert_model.network import MaskedLM, TokenClassifier
+from sbert_model.passes import Logits
 from sbert_model.predict import Predictor
 from sbert_model.tokenizer import Ids
-from sbert_model.workers import WorkerPool
+from sbert_model.workers import WorkerPool, _Failure, _outcome
 from tests.models import write_random_masked_lm, write_random_token_classifier
 
 CPU = torch.device("cpu")
@@ -87,6 +88,21 @@ def test_failures_of_a_worker_come_back(network: MaskedLM, pool: WorkerPool, mon
     predictor.log_probs(random_windows(3, 300))
     with pytest.raises(DeviceError, match=r"^cpu: an illegal memory access was encountered$"):
         predictor.log_probs([np.full(300, 4, dtype=np.uint8)])
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "out_of_memory"),
+    [
+        (DeviceError("cuda:0: a window does not fit"), "cuda:0: a window does not fit", False),
+        (RuntimeError("an illegal memory access\nand more"), "cpu: an illegal memory access", False),
+        (torch.OutOfMemoryError("CUDA out of memory."), "cpu: CUDA out of memory.", True),
+    ],
+)
+def test_what_fails_only_when_the_answer_is_fetched(error: Exception, reason: str, out_of_memory: bool) -> None:
+    def collect() -> list[Logits]:
+        raise error
+
+    assert _outcome(collect, [], CPU) == _Failure(reason, out_of_memory)
 
 
 def test_a_worker_that_is_killed(network: MaskedLM, pool: WorkerPool) -> None:
