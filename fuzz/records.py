@@ -126,7 +126,7 @@ def _check_values(alt: bytes, ours: dict[str, bytes]) -> None:
 def _records(text: bytes) -> list[bytes]:
     """The lines behind the #CHROM line, without empty ones."""
     lines = [line.rstrip(b"\r\n") for line in io.BytesIO(text)]
-    header = next(number for number, line in enumerate(lines) if not line.startswith(b"##"))
+    header = next(number for number, line in enumerate(lines) if line and not line.startswith(b"##"))
     return [line for line in lines[header + 1 :] if line]
 
 
