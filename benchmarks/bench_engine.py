@@ -15,7 +15,6 @@ Run: python benchmarks/bench_engine.py [--config published|bundled] [--variants 
 import argparse
 import os
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -194,8 +193,9 @@ def score_alone(model: Checkpoint[MaskedLM], engine: str, options: Options) -> N
         Upstream(model, options.device).log_probs(windows)
     else:
         Predictor(model.network, options.device).log_probs(list(windows))
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
+    # Not getrusage, whose peak begins with that of the process that started this one. In KiB.
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    print(int(peak.split()[1]) * 1024 / 1e6)
 
 
 def models(config: str, folder: Path) -> Iterator[Checkpoint[MaskedLM]]:
