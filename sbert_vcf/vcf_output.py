@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pysam
 
@@ -123,10 +124,14 @@ def reported(name: str) -> Iterator[None]:
     """Turn what the system says of the output called `name` into an OutputError; a closed pipe passes through."""
     try:
         yield
-    except BrokenPipeError:
-        raise
     except OSError as error:
-        raise OutputError(f"{name}: cannot be written: {error.strerror or error}") from error
+        _report(name, error)
+
+
+def _report(name: str, error: OSError) -> NoReturn:
+    if isinstance(error, BrokenPipeError):
+        raise error
+    raise OutputError(f"{name}: cannot be written: {error.strerror or error}") from error
 
 
 class Writer:
@@ -152,8 +157,10 @@ class Writer:
             self.sorted = False
         self._last = (contig, start)
         self.longest = max(self.longest, start + 1)
-        with reported(self.name):
+        try:  # and no context, which every record would enter
             self._sink.write(line)
+        except OSError as error:
+            _report(self.name, error)
 
     @contextlib.contextmanager
     def group(self, progress: Progress) -> Iterator[None]:

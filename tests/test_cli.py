@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pysam
@@ -185,7 +186,7 @@ def test_the_bundled_branchpoint_model_is_used_where_acceptors_are_known(
     run: Run, world: World, vcf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_random_token_classifier(tmp_path / "weights" / "bundled-branchpoint", hidden=8, heads=1, layers=1)
-    monkeypatch.setattr("sbert_model.registry.resources.files", lambda package: tmp_path)
+    monkeypatch.setattr("sbert_model.registry.resources", SimpleNamespace(files=lambda package: tmp_path))
     options = ["-r", world.fasta, "-m", world.model, "--strand", "+", "--device", "cpu", "--threads", "1"]
     done = run("annotate", vcf, *options, "--genes", world.genes)
     assert b"##INFO=<ID=SBERT_BP,Number=A,Type=Float," in done.out

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import safetensors.torch
@@ -40,7 +41,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()}
     model = dataclasses.replace(registry.MODELS["splicebert"], sha256=digests)
     monkeypatch.setitem(registry.MODELS, "splicebert", model)
-    monkeypatch.setattr("sbert_model.registry.resources.files", lambda package: tmp_path / "package")
+    monkeypatch.setattr("sbert_model.registry.resources", SimpleNamespace(files=lambda package: tmp_path / "package"))
     monkeypatch.setenv("SBERT_VCF_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("SBERT_VCF_CONFIG", str(tmp_path / "config.ini"))
     monkeypatch.setenv("SBERT_VCF_MODELS_URL", "http://127.0.0.1:1/models.tar.gz")

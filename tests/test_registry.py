@@ -1,6 +1,7 @@
 """sbert_model.registry: names, paths and what to do where a model is not there."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -51,7 +52,7 @@ def test_one_model_is_for_branchpoints() -> None:
 def test_the_default_branchpoint_model_is_the_bundled_one_where_it_is_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sbert_model.registry.resources.files", lambda package: tmp_path)
+    monkeypatch.setattr("sbert_model.registry.resources", SimpleNamespace(files=lambda package: tmp_path))
     folder = tmp_path / "weights" / "bundled-branchpoint"
     assert registry.default_branchpoint() is None
     folder.mkdir(parents=True)
@@ -143,7 +144,7 @@ def test_a_half_empty_cache_folder_counts_as_not_fetched(cache: Path) -> None:
 
 
 def test_a_package_without_weights_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sbert_model.registry.resources.files", lambda package: tmp_path)
+    monkeypatch.setattr("sbert_model.registry.resources", SimpleNamespace(files=lambda package: tmp_path))
     with pytest.raises(ModelError, match="has no bundled model; run: sbert-vcf models fetch splicebert"):
         registry.resolve("bundled")
     with pytest.raises(
