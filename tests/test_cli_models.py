@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from sbert_model import registry
 from sbert_model.errors import ModelError, SbertError
 from sbert_vcf import settings
-from sbert_vcf.cli_models import models
+from sbert_vcf.cli import cli
 from tests.models import write_random_token_classifier
 
 CONFIG = json.dumps(
@@ -49,7 +49,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(models, list(map(str, arguments)))
+    return CliRunner().invoke(cli, ["models", *map(str, arguments)])
 
 
 def output(*arguments: str | Path) -> str:
