@@ -14,7 +14,14 @@ from sbert_vcf.vcf_input import Record
 
 _CHECKED_FOR_BUILD = 1000
 # What tells nothing about whether REF fits the FASTA.
-_REF_NOT_SEEN = {Status.CONTIG_MISSING, Status.STAR, Status.SYMBOLIC, Status.BREAKEND, Status.NON_ACGT}
+_REF_NOT_SEEN = {
+    Status.CONTIG_MISSING,
+    Status.CONTIG_END,
+    Status.STAR,
+    Status.SYMBOLIC,
+    Status.BREAKEND,
+    Status.NON_ACGT,
+}
 
 
 class BuildCheck:
