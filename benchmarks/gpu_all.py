@@ -30,12 +30,13 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "model")]
 
-from arithmetics import MODES, Mode, arithmetic  # noqa: E402
+from arithmetics import Mode, arithmetic, modes  # noqa: E402
 from roofline import CountingRunner, products, timed  # noqa: E402
 
 from sbert_model import registry  # noqa: E402
 from sbert_model.checkpoint import load_masked_lm, load_token_classifier  # noqa: E402
 from sbert_model.device import select_device, use_cpu_threads  # noqa: E402
+from sbert_model.precision import Precision  # noqa: E402
 from sbert_model.predict import Predictor  # noqa: E402
 from sbert_vcf.accuracy import Figure, figures, in_float64  # noqa: E402
 from sbert_vcf.annotate import AnnotateOptions, annotate  # noqa: E402
@@ -77,7 +78,7 @@ class Bench:
         self._device = device
         self._alleles = alleles
         self._timed = timed
-        single, _ = self._annotator(MODES[0], torch.device("cpu"), alleles, branchpoints)
+        single, _ = self._annotator(modes(device)[0], device, alleles, branchpoints)
         with single:
             exact = in_float64(single, ScoringOptions(genes=str(alleles.genes)), None, Notices())
             self._exact = scores(exact, alleles.sites)
@@ -106,13 +107,13 @@ class Bench:
     ) -> tuple[Annotator, CountingRunner]:
         """Return an annotator whose models work in this process, and what counts the passes of the first."""
         model = load_masked_lm(registry.resolve(self._model), self._model)
-        runner = CountingRunner(model.network, device, mode.dtype)
-        predictor = Predictor(model.network, device, mode.dtype, runner=runner)
+        runner = CountingRunner(model.network, device, mode.precision)
+        predictor = Predictor(model.network, device, mode.precision, runner=runner)
         predictor.fit()
         scorer = None
         if branchpoints != NO_MODEL:
             classifier = load_token_classifier(registry.resolve(branchpoints), branchpoints)
-            scorer = BranchpointScorer(classifier, Predictor(classifier.network, device, mode.dtype))
+            scorer = BranchpointScorer(classifier, Predictor(classifier.network, device, mode.precision))
         genes = Genes.open(made.genes)
         return Annotator(Reference(made.fasta), predictor, model, genes=genes, branchpoints=scorer), runner
 
@@ -147,7 +148,8 @@ def score_queued(annotator: Annotator, sites: Sequence[Site], device: torch.devi
 def peak_of(mode: Mode, device: torch.device) -> float:
     """Operations a second of large matrices."""
     size = 8192 if device.type == "cuda" else 512
-    left, right = (torch.randn(size, size, device=device, dtype=mode.dtype) for _ in range(2))
+    multiplied = torch.float16 if mode.precision is Precision.SPLIT else mode.precision.dtype
+    left, right = (torch.randn(size, size, device=device, dtype=multiplied) for _ in range(2))
     return max(2 * size**3 / timed(lambda: left @ right, device)[0] for _ in range(5))
 
 
@@ -214,7 +216,7 @@ def report(options: argparse.Namespace, folder: Path) -> Iterator[str]:
     """Give the lines of a Markdown table, and those below it, as they are measured."""
     device = select_device(options.device)
     worlds = []
-    for count in (options.alleles, options.timed, options.records):
+    for count in (options.alleles, options.timed, max(options.records, 1)):
         (folder / f"{len(worlds)}").mkdir()
         worlds.append(generate(folder / f"{len(worlds)}", count))
     alleles, timed_alleles, records = worlds
@@ -232,10 +234,10 @@ def report(options: argparse.Namespace, folder: Path) -> Iterator[str]:
         models[models.index(PUBLISHED)] = str(made)
     for model in models:
         bench = Bench(model, options.branchpoint_model, device, alleles, timed_alleles)
-        for mode in MODES:
+        for mode in modes(device):
             yield row(model, mode, bench.measure(mode))
     yield ""
-    for model in models:
+    for model in models if options.records else ():
         yield long_run(model, device, records)
 
 
@@ -248,7 +250,7 @@ def main() -> None:
     parser.add_argument("--branchpoint-model", default="bundled-branchpoint", help="name, folder or none")
     parser.add_argument("--alleles", type=int, default=200, help="for the contract")
     parser.add_argument("--timed", type=int, default=4000, help="alleles for the time, more than a batch")
-    parser.add_argument("--records", type=int, default=100_000, help="of the long run")
+    parser.add_argument("--records", type=int, default=100_000, help="of the long run; 0 leaves it out")
     options = parser.parse_args()
     use_cpu_threads()
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:

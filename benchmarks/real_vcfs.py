@@ -23,8 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "model")]
 
 from sbert_model.checkpoint import Checkpoint, load_masked_lm  # noqa: E402
-from sbert_model.device import resolve_precision, select_device, use_cpu_threads  # noqa: E402
+from sbert_model.device import select_device, use_cpu_threads  # noqa: E402
 from sbert_model.network import MaskedLM  # noqa: E402
+from sbert_model.precision import resolve_precision  # noqa: E402
 from sbert_model.predict import FinishAt, Indices, Predictor  # noqa: E402
 from sbert_model.registry import resolve  # noqa: E402
 from sbert_model.tokenizer import Ids  # noqa: E402

@@ -13,6 +13,7 @@ from sbert_model.config import BertConfig
 from sbert_model.encoder import BLOCK
 from sbert_model.network import MaskedLM
 from sbert_model.passes import Collect, DeviceRunner, Pass
+from sbert_model.precision import Precision
 
 
 class Product(NamedTuple):
@@ -32,8 +33,8 @@ class Product(NamedTuple):
 class CountingRunner(DeviceRunner):
     """Counts the passes and the blocks of the last layer by the tokens of a window."""
 
-    def __init__(self, network: MaskedLM, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
-        super().__init__(network, device, dtype)
+    def __init__(self, network: MaskedLM, device: torch.device, precision: Precision = Precision.FLOAT32) -> None:
+        super().__init__(network, device, precision)
         self.passes: Counter[int] = Counter()
         self.places: Counter[int] = Counter()
 

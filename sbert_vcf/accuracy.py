@@ -18,6 +18,7 @@ from sbert_model.checkpoint import load_masked_lm, load_token_classifier
 from sbert_model.contigs import read_aliases
 from sbert_model.errors import InputError
 from sbert_model.network import MaskedLM, TokenClassifier
+from sbert_model.precision import Precision
 from sbert_model.predict import FinishAt, Indices, LogProbs, Predictor
 from sbert_model.scoring import KL_FLOOR
 from sbert_model.tokenizer import Ids, with_specials
@@ -57,10 +58,10 @@ class Figure(NamedTuple):
 
 
 class Float64Predictor(Predictor):
-    """Runs a network in float64 on the CPU, every window by itself and at all of its bases."""
+    """Runs a network in float64, every window by itself and at all of its bases: on a GPU of NVIDIA, else the CPU."""
 
-    def __init__(self, network: MaskedLM | TokenClassifier) -> None:
-        super().__init__(network, torch.device("cpu"), torch.float64)
+    def __init__(self, network: MaskedLM | TokenClassifier, device: torch.device) -> None:
+        super().__init__(network, device if device.type == "cuda" else torch.device("cpu"), Precision.FLOAT64)
 
     def start_at(self, windows: Sequence[Ids], positions: Sequence[Indices]) -> FinishAt:
         """Log-probabilities (bases, classes) at bases of each window; equal windows run once."""
@@ -72,9 +73,9 @@ class Float64Predictor(Predictor):
 
     def _of_window(self, window: Ids) -> LogProbs:
         with torch.inference_mode():
-            ids = torch.from_numpy(with_specials(window[None]))  # (1, W + 2)
+            ids = torch.from_numpy(with_specials(window[None])).to(self.device)  # (1, W + 2)
             logits = self.network(ids)[0, 1:-1, self.network.classes]  # (W, classes)
-            log_probs: LogProbs = torch.log_softmax(logits, dim=-1).numpy()
+            log_probs: LogProbs = torch.log_softmax(logits, dim=-1).cpu().numpy()
             return log_probs
 
 
@@ -125,7 +126,7 @@ def check(options: ScoringOptions, vcf: str | None, alleles: int = ALLELES, *, p
         return Check(
             annotator.model.name,
             annotator.model.sha256,
-            str(annotator.predictor.dtype).removeprefix("torch."),
+            annotator.predictor.precision.value,
             annotator.devices,
             len(scores),
             data,
@@ -144,14 +145,16 @@ def in_float64(
 ) -> Annotator:
     """Return an annotator for the same scores, whose models run in float64; it shares the reference."""
     aliases = read_aliases(Path(options.alias)) if options.alias else []
+    device = annotator.predictor.device
     branchpoints = None
     if annotator.branchpoints is not None:
         used = annotator.branchpoints
-        network = load_token_classifier(used.model.folder, used.model.name).network
-        branchpoints = BranchpointScorer(used.model, Float64Predictor(network), used.distance)
+        classifier = load_token_classifier(used.model.folder, used.model.name).network
+        branchpoints = BranchpointScorer(used.model, Float64Predictor(classifier, device), used.distance)
+    network = load_masked_lm(annotator.model.folder, annotator.model.name).network
     return Annotator(
         annotator.reference,
-        Float64Predictor(load_masked_lm(annotator.model.folder, annotator.model.name).network),
+        Float64Predictor(network, device),
         annotator.model,
         strand=options.strand,
         field=field,

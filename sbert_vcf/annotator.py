@@ -11,9 +11,10 @@ from types import TracebackType
 from sbert_model.checkpoint import Checkpoint, load_masked_lm, load_token_classifier
 from sbert_model.compute import Compute
 from sbert_model.contigs import read_aliases
-from sbert_model.device import COSTS, resolve_precision, select_devices
+from sbert_model.device import select_devices
 from sbert_model.errors import ModelError
 from sbert_model.network import MaskedLM
+from sbert_model.precision import COSTS, resolve_precision
 from sbert_model.predict import Predictor
 from sbert_model.registry import resolve
 from sbert_model.scoring import FLANK, BranchpointChange
@@ -128,26 +129,23 @@ class Annotator:
         Raises SbertError subclasses for whatever is missing or broken.
         """
         devices = select_devices(options.device, options.workers)
-        dtype = resolve_precision(options.precision, devices[0])
-        if options.precision in COSTS:
-            LOGGER.warning(
-                "--precision %s breaks the accuracy contract: %s", options.precision, COSTS[options.precision]
-            )
+        precision = resolve_precision(options.precision, devices[0])
+        if precision in COSTS:
+            LOGGER.warning("--precision %s breaks the accuracy contract: %s", precision.value, COSTS[precision])
         aliases = read_aliases(Path(options.alias)) if options.alias else []
         fasta = find_reference(options.reference, header_reference)
         # Before a genome is indexed and an annotation parsed, which may take minutes.
         name = find_model(options.model)
         model = load_masked_lm(resolve(name), name)
         with contextlib.ExitStack() as stack:
-            compute = Compute(devices, dtype, options.threads)
+            compute = Compute(devices, precision, options.threads)
             stack.callback(compute.close)
             predictor = compute.predictor(model.network)
             branchpoints = _open_branchpoints(options, compute)
             reference = Reference(fasta, aliases)
             genes = Genes.open(Path(options.genes), aliases) if options.genes else None
             predictor.fit()
-            precision = str(dtype).removeprefix("torch.")
-            LOGGER.info("model: %s (sha256 %s…), %s on %s", name, model.sha256[:12], precision, compute.devices)
+            LOGGER.info("model: %s (sha256 %s…), %s on %s", name, model.sha256[:12], precision.value, compute.devices)
             annotator = cls(
                 reference,
                 predictor,

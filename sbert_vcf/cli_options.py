@@ -36,10 +36,10 @@ _SCORING = (
     ),
     click.option(
         "--precision",
-        type=click.Choice(["auto", "float32", "float16", "bfloat16"]),
+        type=click.Choice(["auto", "float32", "split", "float16", "bfloat16"]),
         default="auto",
         show_default=True,
-        help="auto is float32: half precision ruins KL-context.",
+        help="auto: split on NVIDIA GPUs, else float32, which is as exact; half precision ruins KL-context.",
     ),
     click.option(
         "--batch-size", type=click.IntRange(min=1), metavar="N", help="Alleles gathered for the model at a time."

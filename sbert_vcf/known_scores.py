@@ -31,8 +31,7 @@ class KnownScores:
     def __init__(
         self, cache: ScoreCache | None, model: Checkpoint[MaskedLM] | Checkpoint[TokenClassifier], predictor: Predictor
     ) -> None:
-        precision = str(predictor.dtype).removeprefix("torch.")
-        scorer = Scorer(model.name, model.sha256, model.config, precision)
+        scorer = Scorer(model.name, model.sha256, model.config, predictor.precision.value)
         self._cache = cache
         self._seed = scorer.seed()
         self._model = cache.model_id(scorer) if cache else 0

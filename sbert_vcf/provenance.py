@@ -32,7 +32,7 @@ def run_facts(annotator: Annotator) -> dict[str, str]:
         facts["BranchpointModelSHA256"] = used.model.sha256
         facts["BranchpointDistance"] = str(used.distance)
     facts["Window"] = str(annotator.window)
-    facts["Precision"] = str(annotator.predictor.dtype).removeprefix("torch.")
+    facts["Precision"] = annotator.predictor.precision.value
     facts["Device"] = annotator.devices
     facts["Strand"] = strands.description
     facts["StrandMode"] = strands.mode

@@ -178,7 +178,7 @@ def test_what_comes_before_attention_is_looked_up_with_the_same_bits() -> None:
         for _ in range(2):
             ids = torch.randint(MASK, 10, (1, tokens), generator=generator)
             ids[:, 0], ids[:, -1] = CLS, SEP
-            *layers, _ = encoder._layers()
+            *layers, _ = encoder.layers()
             with torch.inference_mode():
                 found, expected = encoder._from_start(layers, ids), encoder._through(layers, ids, None)
             torch.testing.assert_close(found, expected, rtol=0, atol=0)

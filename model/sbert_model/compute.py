@@ -6,6 +6,7 @@ import torch
 
 from sbert_model.device import available_cores
 from sbert_model.network import MaskedLM, TokenClassifier
+from sbert_model.precision import Precision
 from sbert_model.predict import Predictor
 from sbert_model.workers import WorkerPool
 
@@ -17,19 +18,19 @@ class Compute:
     threads: CPU threads of all workers together, by default all cores that may be used.
     """
 
-    def __init__(self, devices: Sequence[torch.device], dtype: torch.dtype, threads: int | None = None) -> None:
+    def __init__(self, devices: Sequence[torch.device], precision: Precision, threads: int | None = None) -> None:
         self.devices = ",".join(dict.fromkeys(map(str, devices)))
         self._device = devices[0]
-        self._dtype = dtype
+        self._precision = precision
         self._pool: WorkerPool | None = None
         if len(devices) > 1 or devices[0].type == "cuda":
             of_each = max((threads or available_cores()) // len(devices), 1)
-            self._pool = WorkerPool(devices, dtype, of_each)
+            self._pool = WorkerPool(devices, precision, of_each)
 
     def predictor(self, network: MaskedLM | TokenClassifier) -> Predictor:
         """Put a network on the devices."""
         runner = self._pool.runner(network) if self._pool else None
-        return Predictor(network, self._device, self._dtype, runner=runner)
+        return Predictor(network, self._device, self._precision, runner=runner)
 
     def close(self) -> None:
         """End the workers."""

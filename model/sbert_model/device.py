@@ -1,24 +1,15 @@
-"""Where the network runs: device, precision, CPU threads and how many windows go together."""
+"""Where the network runs: device, CPU threads and how many windows go together."""
 
 import contextlib
 import ctypes
 import math
 import os
 from pathlib import Path
-from typing import Final
 
 import torch
 
 from sbert_model.errors import DeviceError
 
-PRECISIONS: Final = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-COSTS: Final = {
-    "float16": "with the bundled models errors of KL-context up to 12 nats, of splice-site KL 140 %, of branchpoint "
-    "loss 0.001; float32 keeps it",
-    "bfloat16": "with the bundled models errors of KL-context up to 160 nats, of splice-site KL 3,700 %, of "
-    "branchpoint loss 0.03; float32 keeps it",
-}
-"""What a precision outside the accuracy contract costs, measured on 200 alleles (docs/numerics.md)."""
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
@@ -66,21 +57,6 @@ def available_devices() -> list[str]:
     if torch.backends.mps.is_available():
         devices.append("mps")
     return devices
-
-
-def resolve_precision(name: str, device: torch.device) -> torch.dtype:
-    """The number format of the forward pass: `auto`, `float32`, `float16` or `bfloat16`.
-
-    auto is float32 on every device: KL-context sums the logarithms of divergences of 1e-6…1e-5, which half precision
-    does not resolve. For the same reason float32 is made to mean float32, not TF32.
-    Raises DeviceError for a precision that is unknown or that the device lacks.
-    """
-    if name != "auto" and name not in PRECISIONS:
-        raise DeviceError(f"unknown precision {name!r}; choose auto or one of {', '.join(PRECISIONS)}")
-    if name == "bfloat16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise DeviceError(f"{torch.cuda.get_device_name(device)} has no bfloat16; choose float32")
-    torch.set_float32_matmul_precision("highest")
-    return PRECISIONS["float32" if name == "auto" else name]
 
 
 def windows_per_pass(device: torch.device) -> int:

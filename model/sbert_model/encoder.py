@@ -135,7 +135,9 @@ class _Intermediate(nn.Module):
         return functional.gelu(self.dense(hidden))  # (B, T, intermediate)
 
 
-class _Layer(nn.Module):
+class Layer(nn.Module):
+    """Attention and what follows it."""
+
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.attention = _Attention(config)
@@ -143,6 +145,7 @@ class _Layer(nn.Module):
         self.output = _AddAndNorm(config.intermediate_size, config)
 
     def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        """The layer's output (B, T, H), from its input."""
         return self.behind(self.attention.self.project(hidden), hidden, mask)  # (B, T, H)
 
     def behind(self, projected: Tensor, hidden: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -161,7 +164,7 @@ class _Layer(nn.Module):
 class _Layers(nn.Module):
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.layer = nn.ModuleList(_Layer(config) for _ in range(config.num_hidden_layers))
+        self.layer = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
 
 
 class _Starts(NamedTuple):
@@ -187,7 +190,7 @@ class Encoder(nn.Module):
     def fuse(self) -> None:
         """Lay the projections of every attention side by side; to be done when the weights are where they will be."""
         self._starts.clear()
-        for layer in self._layers():
+        for layer in self.layers():
             layer.attention.self.fuse()
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -195,7 +198,7 @@ class Encoder(nn.Module):
         real = ids != PAD  # (B, T)
         # Without a mask attention takes a faster kernel, and full windows hold no [PAD].
         mask = None if bool(real.all()) else real[:, None, None, :]  # (B, 1, 1, T)
-        *layers, last = self._layers()
+        *layers, last = self.layers()
         hidden = self._through(layers, ids, mask)
         return last.at(hidden, last.attention.self.keys_and_values(hidden), mask)
 
@@ -206,7 +209,7 @@ class Encoder(nn.Module):
         its blocks, of S = min(BLOCK, T) tokens (see `block_start`). Groups are computed one by one, so that those of
         one size give the same bits whatever else is asked for.
         """
-        *layers, last = self._layers()
+        *layers, last = self.layers()
         hidden = self._from_start(layers, ids) if layers else self.embeddings(ids)  # (B, T, H)
         keys_and_values = last.attention.self.keys_and_values(hidden)  # (2, B, heads, T, H / heads)
         tokens = ids.shape[1]
@@ -220,16 +223,17 @@ class Encoder(nn.Module):
             seen = keys_and_values if len(ids) == 1 == len(rows) else keys_and_values[:, rows]
             yield last.at(queries, seen)
 
-    def _layers(self) -> list[_Layer]:
-        return [cast(_Layer, layer) for layer in self.encoder.layer]
+    def layers(self) -> list[Layer]:
+        """The layers, first to last."""
+        return [cast(Layer, layer) for layer in self.encoder.layer]
 
-    def _through(self, layers: Sequence[_Layer], ids: Tensor, mask: Tensor | None) -> Tensor:
+    def _through(self, layers: Sequence[Layer], ids: Tensor, mask: Tensor | None) -> Tensor:
         hidden: Tensor = self.embeddings(ids)  # (B, T, H)
         for layer in layers:
             hidden = layer(hidden, mask)  # (B, T, H)
         return hidden
 
-    def _from_start(self, layers: Sequence[_Layer], ids: Tensor) -> Tensor:
+    def _from_start(self, layers: Sequence[Layer], ids: Tensor) -> Tensor:
         tokens = ids.shape[1]
         starts = self._starts.get(tokens)
         if starts is None:
@@ -242,7 +246,7 @@ class Encoder(nn.Module):
             hidden = layer(hidden, None)  # (B, T, H)
         return hidden
 
-    def _compute_starts(self, first: _Layer, tokens: int) -> _Starts:
+    def _compute_starts(self, first: Layer, tokens: int) -> _Starts:
         """One row at a time: in the shape that a pass of one window has, and so with its bits."""
         device = self.embeddings.word_embeddings.weight.device
         ids = torch.arange(MASK, len(VOCAB), device=device)[:, None].repeat(1, tokens)  # (6, T)

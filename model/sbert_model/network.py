@@ -62,8 +62,12 @@ class MaskedLM(nn.Module):
     def forward(self, ids: Tensor, places: Tensor | None = None) -> Tensor:
         """Logits over the vocabulary (B, T, 10) of ids (B, T) int64; at places (see Encoder.at) (groups, n, S, 10)."""
         if places is None:
-            return self.cls.predictions(self.bert(ids))  # type: ignore[no-any-return]
-        return torch.stack([self.cls.predictions(hidden) for hidden in self.bert.at(ids, places)])
+            return self.head(self.bert(ids))
+        return torch.stack([self.head(hidden) for hidden in self.bert.at(ids, places)])
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Logits (…, 10) of last hidden states (…, H)."""
+        return self.cls.predictions(hidden)  # type: ignore[no-any-return]
 
 
 class TokenClassifier(nn.Module):
@@ -86,5 +90,9 @@ class TokenClassifier(nn.Module):
     def forward(self, ids: Tensor, places: Tensor | None = None) -> Tensor:
         """Logits over the labels, (B, T, labels), of ids (B, T) int64; at places: (groups, n, S, labels)."""
         if places is None:
-            return self.classifier(self.bert(ids))  # type: ignore[no-any-return]
-        return torch.stack([self.classifier(hidden) for hidden in self.bert.at(ids, places)])
+            return self.head(self.bert(ids))
+        return torch.stack([self.head(hidden) for hidden in self.bert.at(ids, places)])
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Logits (…, labels) of last hidden states (…, H)."""
+        return self.classifier(hidden)  # type: ignore[no-any-return]

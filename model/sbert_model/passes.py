@@ -4,7 +4,7 @@ import copy
 import logging
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,11 @@ from torch import Tensor
 
 from sbert_model.errors import DeviceError
 from sbert_model.network import MaskedLM, TokenClassifier
+from sbert_model.precision import Precision
 from sbert_model.tokenizer import Ids, with_specials
+
+if TYPE_CHECKING:
+    from sbert_model.split import SplitNetwork
 
 Logits = npt.NDArray[np.float32]
 Collect = Callable[[], list[Logits]]
@@ -74,7 +78,7 @@ class _Part(NamedTuple):
 
 
 class DeviceRunner:
-    """Runs passes of a network on one device. It takes the network over: moves it to `device` and `dtype`.
+    """Runs passes of a network on one device. It takes the network over: moves it to `device`.
 
     say: told, once each, what was run in another way than asked for.
     """
@@ -85,18 +89,21 @@ class DeviceRunner:
         self,
         network: MaskedLM | TokenClassifier,
         device: torch.device,
-        dtype: torch.dtype,
+        precision: Precision,
         say: Say | None = None,
     ) -> None:
         self.device = device
-        self._dtype = dtype
         self._say = say or warn_once()
+        self._precision = precision
         # Weights that were rounded once would not give what float32 gives.
-        self._unrounded = copy.deepcopy(network) if dtype.itemsize < torch.float32.itemsize else None
+        in_halves = precision not in (Precision.FLOAT32, Precision.FLOAT64)
+        self._unrounded = copy.deepcopy(network) if in_halves else None
         self._in_float32: DeviceRunner | None = None
         self._room: int | None = None
-        self.network = network.to(device=device, dtype=dtype)
-        self.network.bert.fuse()
+        network.to(device=device, dtype=precision.dtype)
+        network.bert.fuse()
+        self.network = self._split(network) if precision is Precision.SPLIT else network
+        self._classes = network.classes
 
     def submit(self, passes: Sequence[Pass]) -> Collect:
         """Run passes; on a GPU queue them, so that copies, kernels and the work of the CPU overlap. See Runner."""
@@ -146,7 +153,7 @@ class DeviceRunner:
     def _forward(self, one: Pass) -> Tensor:
         arrays = (with_specials(one.windows), one.places)
         ids, places = (self._there(torch.from_numpy(array)) for array in arrays)
-        logits = self.network(ids, places)[..., self.network.classes]  # (groups, n, S, classes)
+        logits = self.network(ids, places)[..., self._classes]  # (groups, n, S, classes)
         # A copy of its own, for a view would keep all of the pass in memory.
         return self._back(logits.flatten(0, 1).to(torch.float32, copy=True))
 
@@ -157,13 +164,22 @@ class DeviceRunner:
             return logits
         if self._unrounded is not None:
             self._say(
-                f"{self.device}: NaN or infinity in {str(self._dtype).removeprefix('torch.')}: where there is any, "
+                f"{self.device}: NaN or infinity in {self._precision.value}: where there is any, "
                 "windows are read again in float32"
             )
             if self._in_float32 is None:
-                self._in_float32 = DeviceRunner(self._unrounded, self.device, torch.float32, self._say)
+                self._in_float32 = DeviceRunner(self._unrounded, self.device, Precision.FLOAT32, self._say)
             return self._in_float32.submit([one])()[0]
         return np.where(finite, logits, np.float32(np.nan))
+
+    def _split(self, network: MaskedLM | TokenClassifier) -> "MaskedLM | TokenClassifier | SplitNetwork":
+        from sbert_model.split import SplitNetwork, unsuitable  # Triton is there on GPUs only
+
+        reason = unsuitable(network.config)
+        if reason is None:
+            return SplitNetwork(network)
+        self._say(f"{self.device}: {reason}: float32 instead of split")
+        return network
 
     def _there(self, array: Tensor) -> Tensor:
         if self.device.type == "cuda":

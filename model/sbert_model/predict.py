@@ -15,6 +15,7 @@ from sbert_model.encoder import BLOCK, block_start, number_of_blocks
 from sbert_model.errors import DeviceError, ModelError
 from sbert_model.network import MaskedLM, TokenClassifier
 from sbert_model.passes import DeviceRunner, Logits, Pass, Runner, grouped, no_room
+from sbert_model.precision import Precision
 from sbert_model.tokenizer import Ids, N
 
 LogProbs = npt.NDArray[np.float64]
@@ -28,7 +29,7 @@ _CLS, _SPECIALS = 1, 2
 
 
 class Predictor:
-    """Runs a network over windows. It takes the network over: moves it to `device` and `dtype`.
+    """Runs a network over windows. It takes the network over: moves it to `device`.
 
     The log-probabilities of a base depend neither on the windows that travel with its own nor on what else is asked of
     it. Matrix kernels choose their blocking, and with it the order of float32 sums, by the shape of the whole batch: a
@@ -42,7 +43,7 @@ class Predictor:
         self,
         network: MaskedLM | TokenClassifier,
         device: torch.device,
-        dtype: torch.dtype = torch.float32,
+        precision: Precision = Precision.FLOAT32,
         remember: int = REMEMBERED,
         runner: Runner | None = None,
     ) -> None:
@@ -50,10 +51,10 @@ class Predictor:
 
         runner: where the passes run, by default in this process.
         """
-        self._runner = runner or DeviceRunner(network, device, dtype)
+        self._runner = runner or DeviceRunner(network, device, precision)
         self.network = network
         self.device = device
-        self.dtype = dtype
+        self.precision = precision
         self.windows_per_pass = windows_per_pass(device)
         self.windows_served = 0
         self.windows_run = 0

@@ -20,6 +20,7 @@ from sbert_model.device import use_cpu_threads
 from sbert_model.errors import DeviceError
 from sbert_model.network import MaskedLM, TokenClassifier
 from sbert_model.passes import Collect, DeviceRunner, Logits, Pass, Runner, warn_once
+from sbert_model.precision import Precision
 
 _QUEUED = 2  # requests that a worker starts before it answers the first: its device has something to do meanwhile
 _MEMORY_BUDGET = 0.9
@@ -32,7 +33,7 @@ class _Start(NamedTuple):
     """What a worker is told first."""
 
     device: torch.device
-    dtype: torch.dtype
+    precision: Precision
     threads: int
 
 
@@ -115,14 +116,14 @@ class WorkerPool:
     threads: CPU threads of each process. Raises DeviceError where a process dies. Use `close` in the end.
     """
 
-    def __init__(self, devices: Sequence[torch.device], dtype: torch.dtype, threads: int) -> None:
+    def __init__(self, devices: Sequence[torch.device], precision: Precision, threads: int) -> None:
         self.width = len(devices)
         self._networks = 0
         self._say = warn_once()
         self._workers: list[_Worker] = []
         try:
             for device in devices:
-                self._workers.append(_Worker(_Start(device, dtype, threads)))
+                self._workers.append(_Worker(_Start(device, precision, threads)))
         except BaseException:
             self.close()
             raise
@@ -202,7 +203,7 @@ def _answer(connection: Connection, start: _Start) -> None:
             started.append(_started(runners[message.network], message.passes))
         else:
             assert isinstance(message, (MaskedLM, TokenClassifier))
-            runners.append(DeviceRunner(message, start.device, start.dtype, said.append))
+            runners.append(DeviceRunner(message, start.device, start.precision, said.append))
 
 
 def _started(runner: DeviceRunner, passes: list[Pass]) -> Collect:

@@ -15,9 +15,9 @@ from transformers import BertConfig, BertForSequenceClassification, BertForToken
 from transformers.utils import logging as transformers_logging
 
 from sbert_model.checkpoint import Checkpoint
-from sbert_model.device import resolve_precision
 from sbert_model.errors import InputError, OutputError, SbertError
 from sbert_model.network import MaskedLM
+from sbert_model.precision import Precision, resolve_precision
 from sbert_model.tokenizer import PAD, VOCAB
 from sbert_train.examples import Examples
 from sbert_train.export import complete_model_folder
@@ -188,4 +188,4 @@ def uses_bfloat16(precision: str, device: torch.device) -> bool:
     """Whether passes run in bfloat16; auto takes it on a GPU that has it. Raises DeviceError for a GPU without it."""
     if precision == "auto":
         return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return resolve_precision(precision, device) == torch.bfloat16
+    return resolve_precision(precision, device) is Precision.BFLOAT16
