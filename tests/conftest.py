@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 # The models of the tests are tiny: a second thread only waits for the first, long on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # As sbert_model.device.use_cpu_threads does, which comes too late where a test has multiplied before.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # kernels of a GPU are tested without one; read when they are defined
 
 
 def _data_folder() -> Path | None:

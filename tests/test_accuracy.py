@@ -101,7 +101,9 @@ def test_float64_is_what_transformers_computes(models: Path) -> None:
     network.train(False)
     with torch.inference_mode():
         logits = network(torch.from_numpy(with_specials(ids[None]))).logits[0, 1:-1, 6:10]
-    (found, again) = Float64Predictor(load_masked_lm(models / "mlm").network).log_probs([ids, ids.copy()])
+    (found, again) = Float64Predictor(load_masked_lm(models / "mlm").network, torch.device("cpu")).log_probs(
+        [ids, ids.copy()]
+    )
     assert found.dtype == np.float64
     assert found is again
     np.testing.assert_allclose(found, torch.log_softmax(logits, dim=-1).numpy(), rtol=0, atol=1e-12)

@@ -82,33 +82,6 @@ def test_gpus_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
             device.select_devices(name)
 
 
-@pytest.mark.parametrize("where", ["cpu", "cuda:0", "mps"])
-def test_auto_precision_is_float32_everywhere(where: str) -> None:
-    assert device.resolve_precision("auto", torch.device(where)) == torch.float32
-
-
-def test_precision_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert device.resolve_precision("float32", CPU) == torch.float32
-    assert device.resolve_precision("float16", CPU) == torch.float16
-    assert device.resolve_precision("bfloat16", CPU) == torch.bfloat16
-    with pytest.raises(
-        DeviceError, match="unknown precision 'double'; choose auto or one of float32, float16, bfloat16"
-    ):
-        device.resolve_precision("double", CPU)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Tesla P100")
-    with pytest.raises(DeviceError, match="Tesla P100 has no bfloat16; choose float32"):
-        device.resolve_precision("bfloat16", torch.device("cuda:0"))
-
-
-def test_float32_means_float32() -> None:
-    torch.set_float32_matmul_precision("high")
-    assert torch.backends.cuda.matmul.allow_tf32
-    device.resolve_precision("auto", CPU)
-    assert torch.get_float32_matmul_precision() == "highest"
-    assert not torch.backends.cuda.matmul.allow_tf32
-
-
 def test_passes_and_batches() -> None:
     assert device.windows_per_pass(CPU) == 1
     assert device.windows_per_pass(torch.device("cuda:0")) == 16

@@ -12,6 +12,7 @@ from sbert_model.checkpoint import load_masked_lm
 from sbert_model.errors import DeviceError
 from sbert_model.network import MaskedLM
 from sbert_model.passes import grouped
+from sbert_model.precision import Precision
 from sbert_model.predict import Predictor
 from sbert_model.tokenizer import A, C, Ids
 from sbert_model.workers import WorkerPool
@@ -54,14 +55,14 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(params=["in this process", "in a worker"])
 def pool(request: pytest.FixtureRequest) -> Iterator[list[WorkerPool]]:
     """A pool of one worker in float16, or none."""
-    pools = [WorkerPool([CPU], torch.float16, threads=1)] if request.param == "in a worker" else []
+    pools = [WorkerPool([CPU], Precision.FLOAT16, threads=1)] if request.param == "in a worker" else []
     yield pools
     for one in pools:
         one.close()
 
 
-def predictor(network: MaskedLM, pools: list[WorkerPool], dtype: torch.dtype = torch.float16) -> Predictor:
-    return Predictor(network, CPU, dtype, remember=0, runner=pools[0].runner(network) if pools else None)
+def predictor(network: MaskedLM, pools: list[WorkerPool], precision: Precision = Precision.FLOAT16) -> Predictor:
+    return Predictor(network, CPU, precision, remember=0, runner=pools[0].runner(network) if pools else None)
 
 
 def random_windows(count: int) -> list[Ids]:

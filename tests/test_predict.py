@@ -12,6 +12,7 @@ from sbert_model import predict
 from sbert_model.checkpoint import load_masked_lm, load_token_classifier
 from sbert_model.errors import DeviceError, ModelError
 from sbert_model.network import MaskedLM
+from sbert_model.precision import Precision
 from sbert_model.predict import Predictor
 from sbert_model.scoring import FLANK, kl_context, kl_divergence
 from sbert_model.tokenizer import MASK, Ids, encode, with_specials
@@ -245,10 +246,10 @@ def test_a_window_that_is_too_long(predictor: Predictor) -> None:
     assert len(predictor.log_probs(random_windows(1, 300))[0]) == 300
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_near_float32(folder: Path, predictor: Predictor, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("precision", [Precision.FLOAT16, Precision.BFLOAT16])
+def test_half_precision_is_near_float32(folder: Path, predictor: Predictor, precision: Precision) -> None:
     windows = random_windows(2)
-    half = Predictor(load_masked_lm(folder).network, CPU, dtype).log_probs(windows)
+    half = Predictor(load_masked_lm(folder).network, CPU, precision).log_probs(windows)
     for result, exact in zip(half, predictor.log_probs(windows), strict=True):
         assert result.dtype == np.float64
         assert 0 < np.abs(result - exact).mean() < 0.1

@@ -15,6 +15,7 @@ from sbert_model.compute import Compute
 from sbert_model.errors import DeviceError
 from sbert_model.network import MaskedLM, TokenClassifier
 from sbert_model.passes import Logits
+from sbert_model.precision import Precision
 from sbert_model.predict import Predictor
 from sbert_model.tokenizer import Ids
 from sbert_model.workers import WorkerPool, _Failure, _outcome
@@ -37,7 +38,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> TokenClassifier:
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[WorkerPool]:
-    pool = WorkerPool([CPU, CPU], torch.float32, threads=1)
+    pool = WorkerPool([CPU, CPU], Precision.FLOAT32, threads=1)
     yield pool
     pool.close()
 
@@ -118,7 +119,7 @@ def test_a_worker_that_is_killed(network: MaskedLM, pool: WorkerPool) -> None:
 
 
 def test_one_cpu_needs_no_process() -> None:
-    compute = Compute([CPU], torch.float32)
+    compute = Compute([CPU], Precision.FLOAT32)
     assert compute.devices == "cpu"
     assert compute._pool is None
     compute.close()
@@ -128,20 +129,20 @@ def test_threads_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, int]] = []
 
     class Pool:
-        def __init__(self, devices: list[torch.device], dtype: torch.dtype, threads: int) -> None:
+        def __init__(self, devices: list[torch.device], precision: Precision, threads: int) -> None:
             told.append((",".join(map(str, devices)), threads))
 
     monkeypatch.setattr("sbert_model.compute.WorkerPool", Pool)
-    Compute([CPU] * 3, torch.float32, 8)
-    Compute([CPU] * 3, torch.float32, 2)
-    gpus = Compute([torch.device("cuda", index) for index in (0, 2)], torch.float32, 4)
-    Compute([torch.device("cuda", 0)], torch.float32, 4)
+    Compute([CPU] * 3, Precision.FLOAT32, 8)
+    Compute([CPU] * 3, Precision.FLOAT32, 2)
+    gpus = Compute([torch.device("cuda", index) for index in (0, 2)], Precision.FLOAT32, 4)
+    Compute([torch.device("cuda", 0)], Precision.FLOAT32, 4)
     assert told == [("cpu,cpu,cpu", 2), ("cpu,cpu,cpu", 1), ("cuda:0,cuda:2", 2), ("cuda:0", 4)]
     assert gpus.devices == "cuda:0,cuda:2"
 
 
 def test_the_processes_end_with_the_pool(tmp_path: Path) -> None:
-    pool = WorkerPool([CPU], torch.float32, threads=1)
+    pool = WorkerPool([CPU], Precision.FLOAT32, threads=1)
     pid = pool._workers[0]._process.pid
     pool.close()
     with pytest.raises(ProcessLookupError):

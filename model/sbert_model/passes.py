@@ -3,6 +3,7 @@
 import copy
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sbert_model.errors import DeviceError
+from sbert_model.graphs import Forward, Graphs
 from sbert_model.network import MaskedLM, TokenClassifier
 from sbert_model.precision import Precision
 from sbert_model.tokenizer import Ids, with_specials
@@ -104,10 +106,12 @@ class DeviceRunner:
         network.bert.fuse()
         self.network = self._split(network) if precision is Precision.SPLIT else network
         self._classes = network.classes
+        self._logits: Forward = Graphs(self._run) if device.type == "cuda" else self._run
 
     def submit(self, passes: Sequence[Pass]) -> Collect:
         """Run passes; on a GPU queue them, so that copies, kernels and the work of the CPU overlap. See Runner."""
-        with torch.inference_mode():
+        here = torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
+        with torch.inference_mode(), here:
             queued = [self._queue(one, np.arange(one.places[..., 0].size)) for one in passes]
         done = None
         if self.device.type == "cuda":
@@ -153,9 +157,12 @@ class DeviceRunner:
     def _forward(self, one: Pass) -> Tensor:
         arrays = (with_specials(one.windows), one.places)
         ids, places = (self._there(torch.from_numpy(array)) for array in arrays)
+        return self._back(self._logits(ids, places))
+
+    def _run(self, ids: Tensor, places: Tensor) -> Tensor:
         logits = self.network(ids, places)[..., self._classes]  # (groups, n, S, classes)
         # A copy of its own, for a view would keep all of the pass in memory.
-        return self._back(logits.flatten(0, 1).to(torch.float32, copy=True))
+        return logits.flatten(0, 1).to(torch.float32, copy=True)
 
     def _finite(self, logits: Logits, one: Pass) -> Logits:
         """Logits (places, S, classes) of a pass, computed again in float32 if any is not finite; those at last NaN."""
