@@ -14,7 +14,7 @@ from sbert_model.contigs import read_aliases
 from sbert_model.device import select_devices
 from sbert_model.errors import ModelError
 from sbert_model.network import MaskedLM
-from sbert_model.precision import COSTS, resolve_precision
+from sbert_model.precision import COSTS, Precision, resolve_precision, why_not_split
 from sbert_model.predict import Predictor
 from sbert_model.registry import resolve
 from sbert_model.scoring import FLANK, BranchpointChange
@@ -129,7 +129,10 @@ class Annotator:
         Raises SbertError subclasses for whatever is missing or broken.
         """
         devices = select_devices(options.device, options.workers)
-        precision = resolve_precision(options.precision, devices[0])
+        precision = resolve_precision(options.precision, *devices)
+        if options.precision == "auto" and devices[0].type == "cuda" and precision is Precision.FLOAT32:
+            reason = next(filter(None, map(why_not_split, devices)))
+            LOGGER.warning("%s: float32 is used instead of split precision, which is several times as fast", reason)
         if precision in COSTS:
             LOGGER.warning("--precision %s breaks the accuracy contract: %s", precision.value, COSTS[precision])
         aliases = read_aliases(Path(options.alias)) if options.alias else []

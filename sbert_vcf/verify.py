@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from itertools import islice, zip_longest
 from typing import NamedTuple
 
+from sbert_model.device import select_devices
 from sbert_model.errors import InputError, ModelError
+from sbert_model.precision import Precision, why_not_split
 from sbert_model.scoring import KL_FLOOR
 from sbert_vcf import fields
 from sbert_vcf.annotator import Annotator
@@ -20,6 +22,7 @@ from sbert_vcf.strand import Site
 from sbert_vcf.vcf_input import Record, VcfInput
 
 SAMPLE = 200
+_SPLIT = Precision.SPLIT.value
 _FIXED_STRANDS = ("both", "+", "-")
 _NEEDED = ("Version", "Model", "ModelSHA256", "Precision", "Device", "Strand", "ReferenceIndexSHA256")
 # What has to be the same, by its name in the header. Lines of before StrandMode say nothing of what stands behind it.
@@ -179,9 +182,15 @@ def _scoring(name: str, header: Header, facts: Mapping[str, str], options: Scori
         bp_distance=int(facts.get("BranchpointDistance", 0)),
         strand=strand,
         csq_field=facts.get("ConsequenceField"),
-        precision=facts["Precision"],
+        precision=_precision(facts["Precision"], options),
         delta=fields.DELTA_ID in header.ids("INFO"),
     )
+
+
+def _precision(of_file: str, options: ScoringOptions) -> str:
+    """Return the precision in which a file is checked: its own, or float32 where no device here has split."""
+    here = select_devices(options.device, options.workers)
+    return "float32" if of_file == _SPLIT and any(map(why_not_split, here)) else of_file
 
 
 def _differences(facts: Mapping[str, str], annotator: Annotator, header: Header) -> list[str]:
@@ -190,7 +199,7 @@ def _differences(facts: Mapping[str, str], annotator: Annotator, header: Header)
     found = [
         f"{name} is {facts.get(name, 'none')} in the header and {here.get(name, 'none')} here"
         for name in names
-        if facts.get(name) != here.get(name)
+        if facts.get(name) != here.get(name) and not (name == "Precision" and facts[name] == _SPLIT)
     ]
     expected = Header(fields.header_lines(annotator.optional_fields))
     if missing := {*expected.ids("INFO")} ^ (fields.OUR_IDS & {*header.ids("INFO")}):

@@ -2,6 +2,8 @@
 
 import importlib.util
 import shutil
+import sysconfig
+from pathlib import Path
 
 import click
 import pytest
@@ -16,13 +18,16 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A GPU, and all that split precision needs there."""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA A100")
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: "there")
     monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/gcc" if name == "gcc" else None)
     monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(torch.version, "hip", None)
+    (tmp_path / "Python.h").touch()
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
 
 
 @pytest.mark.parametrize("where", ["cpu", "mps"])
@@ -43,7 +48,14 @@ def test_auto_is_split_on_a_gpu() -> None:
     [
         (torch.cuda, "get_device_capability", lambda _: (7, 5), "NVIDIA A100 is older than compute capability 8.0"),
         (importlib.util, "find_spec", lambda _: None, "Triton is not installed"),
+        (torch.version, "hip", "6.2", "NVIDIA A100 is no NVIDIA GPU"),
         (shutil, "which", lambda _: None, "no C compiler, which Triton needs, is found (cc, gcc, clang or $CC)"),
+        (
+            sysconfig,
+            "get_path",
+            lambda _: "/nowhere",
+            "Python's C headers, which Triton needs, are not installed (python3-dev)",
+        ),
     ],
 )
 def test_what_split_lacks(
@@ -62,6 +74,16 @@ def test_a_compiler_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setenv("CC", "/opt/bin/icx")
     assert why_not_split(GPU) is None
+
+
+@pytest.mark.usefixtures("gpu")
+def test_several_gpus_need_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 0) if device.index else (9, 0))
+    older = torch.device("cuda:1")
+    assert resolve_precision("auto", GPU) is Precision.SPLIT
+    assert resolve_precision("auto", GPU, older) is Precision.FLOAT32
+    with pytest.raises(DeviceError, match=r"NVIDIA A100 is older than compute capability 8.0; choose float32"):
+        resolve_precision("split", GPU, older)
 
 
 def test_split_on_a_cpu() -> None:

@@ -49,7 +49,7 @@ class Graphs:
     def _record(self, ids: Tensor, places: Tensor) -> _Graph:
         ids, places = ids.clone(), places.clone()
         # Beforehand on another stream, as PyTorch asks: kernels are compiled, tables and workspaces made.
-        aside = torch.cuda.Stream(ids.device)
+        aside = torch.cuda.Stream(ids.device)  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream(ids.device))
         with torch.cuda.stream(aside):
             self._forward(ids, places)

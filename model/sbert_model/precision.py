@@ -3,7 +3,9 @@
 import importlib.util
 import os
 import shutil
+import sysconfig
 from enum import Enum
+from pathlib import Path
 from typing import Final
 
 import torch
@@ -39,27 +41,25 @@ COSTS: Final = {
 _COMPILERS = ("cc", "gcc", "clang")
 
 
-def resolve_precision(name: str, device: torch.device) -> Precision:
-    """The number format called `auto` or by its name.
+def resolve_precision(name: str, *devices: torch.device) -> Precision:
+    """The number format called `auto` or by its name, for one or more devices.
 
-    auto is split on a GPU that has it, else float32: KL-context sums the logarithms of divergences of 1e-6…1e-5, which
+    auto is split on GPUs that have it, else float32: KL-context sums the logarithms of divergences of 1e-6…1e-5, which
     half precision does not resolve. For the same reason float32 is made to mean float32, not TF32.
-    Raises DeviceError for a precision that is unknown or that the device lacks.
+    Raises DeviceError for a precision that is unknown or that a device lacks.
     """
     if name not in CHOICES:
         raise DeviceError(f"unknown precision {name!r}; choose one of {', '.join(CHOICES)}")
     torch.set_float32_matmul_precision("highest")
     if name == "auto":
-        return Precision.FLOAT32 if why_not_split(device) else Precision.SPLIT
+        return Precision.FLOAT32 if any(map(why_not_split, devices)) else Precision.SPLIT
     precision = Precision(name)
-    if precision is Precision.SPLIT and (reason := why_not_split(device)):
-        raise DeviceError(f"precision split: {reason}; choose float32")
-    if (
-        precision is Precision.BFLOAT16
-        and device.type == "cuda"
-        and not torch.cuda.is_bf16_supported(including_emulation=False)
-    ):
-        raise DeviceError(f"{torch.cuda.get_device_name(device)} has no bfloat16; choose float32")
+    for device in devices:
+        if precision is Precision.SPLIT and (reason := why_not_split(device)):
+            raise DeviceError(f"precision split: {reason}; choose float32")
+        native = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+        if precision is Precision.BFLOAT16 and not native:
+            raise DeviceError(f"{torch.cuda.get_device_name(device)} has no bfloat16; choose float32")
     return precision
 
 
@@ -67,10 +67,14 @@ def why_not_split(device: torch.device) -> str | None:
     """What a device lacks for the kernels of split precision; None where nothing is missing."""
     if device.type != "cuda":
         return f"{device} is no NVIDIA GPU"
+    if torch.version.hip:
+        return f"{torch.cuda.get_device_name(device)} is no NVIDIA GPU"
     if torch.cuda.get_device_capability(device) < (8, 0):
         return f"{torch.cuda.get_device_name(device)} is older than compute capability 8.0"
     if importlib.util.find_spec("triton") is None:
         return "Triton is not installed"
     if not os.environ.get("CC") and not any(map(shutil.which, _COMPILERS)):
         return "no C compiler, which Triton needs, is found (cc, gcc, clang or $CC)"
+    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+        return "Python's C headers, which Triton needs, are not installed (python3-dev)"
     return None

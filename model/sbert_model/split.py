@@ -4,14 +4,17 @@ It computes what sbert_model.encoder does, layer by layer, with the kernels of s
 (2, rows, size); rows are the tokens of all windows. Embeddings, and the head behind the last layer, are float32.
 """
 
+from subprocess import SubprocessError
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from triton.errors import TritonError
 
 from sbert_model import split_kernels as kernels
 from sbert_model.config import BertConfig
 from sbert_model.encoder import BLOCK, Layer
+from sbert_model.errors import DeviceError
 from sbert_model.network import MaskedLM, TokenClassifier
 from sbert_model.tokenizer import CLS, MASK, SEP, VOCAB
 
@@ -92,8 +95,17 @@ class SplitNetwork:
     def __call__(self, ids: Tensor, places: Tensor) -> Tensor:
         """Logits (groups, n, S, classes) of ids (B, T) int64, [CLS] and [SEP] around A, C, G, T, N and [MASK].
 
-        places (groups, n, 2): see Encoder.at. To be called in inference mode.
+        places (groups, n, 2): see Encoder.at. To be called in inference mode. Raises DeviceError where Triton cannot
+        make its kernels.
         """
+        try:
+            return self._logits(ids, places)
+        except (OSError, SubprocessError, TritonError) as error:
+            reason = str(error).splitlines()[0]
+            advice = "choose --precision float32"
+            raise DeviceError(f"{ids.device}: Triton cannot make its kernels: {reason}; {advice}") from error
+
+    def _logits(self, ids: Tensor, places: Tensor) -> Tensor:
         tokens = ids.shape[1]
         size = min(BLOCK, tokens)
         rows, blocks = places.flatten(0, 1).unbind(-1)  # (groups · n,)
@@ -118,7 +130,7 @@ class SplitNetwork:
         if not layers:
             hidden, _ = self._from_start(ids)
         keys, values = last.key_value(hidden).chunk(2, dim=2)
-        at_wanted = hidden.index_select(1, wanted)  # (2, rows · S, H)
+        at_wanted = kernels.take(hidden, wanted)  # (2, rows · S, H)
         context = kernels.attend(last.query(at_wanted), keys, values, rows, tokens, last.heads)
         return last.finish(context, at_wanted)
 
@@ -129,7 +141,7 @@ class SplitNetwork:
             self._starts.clear()
             self._starts[tokens] = self._compute_starts(tokens)
         rows = (ids - MASK).clamp(min=0) * tokens + torch.arange(tokens, device=ids.device)  # (B, T)
-        return [table.index_select(1, rows.flatten()) for table in self._starts[tokens]]
+        return [kernels.take(table, rows.flatten()) for table in self._starts[tokens]]
 
     def _compute_starts(self, tokens: int) -> tuple[Tensor, Tensor]:
         """What tokens are before they attend to others, for [MASK], N, A, C, G, T at every position."""
