@@ -1,15 +1,17 @@
 """Our engine against the upstream way, in one process and by turns: time for each allele, and what the CPU could do.
 
 The upstream way is that of SpliceBERT's authors: transformers' BertForMaskedLM, batches of 16, three passes for each
-variant (reference, alternate, masked). Ours asks for KL-context alone, as annotate does by default. Both use the same
-weights; scores are compared. Weights are random for the published configuration and for windows of 510 nt.
+variant (reference, alternate, masked), in float32 or with --autocast in float16, as they ran it on a GPU. Ours asks
+for KL-context alone in its precision `auto`, as annotate does by default. Both use the same weights; scores are
+compared. Weights are random for the published configuration and for windows of 510 nt. A turn is 16 variants, on a GPU
+as many as annotate gathers; a first one warms up.
 
-Roofline: the matrix products of the passes that our engine has run, each timed alone with torch.mm (those of attention
-with torch.bmm), divided by the time that the engine took; and the same with all operations at the rate of the fastest
-of these products.
+Roofline, on a CPU: the matrix products of the passes that our engine has run, each timed alone with torch.mm (those of
+attention with torch.bmm), divided by the time that the engine took; and the same with all operations at the rate of the
+fastest of these products.
 
 Run: python benchmarks/bench_engine.py [--config published|bundled] [--variants 16] [--case scattered|dense|three|510]
-     [--threads N] [--cpu-time] [--memory]
+     [--threads N] [--cpu-time] [--memory] [--device cuda] [--autocast]
 """
 
 import argparse
@@ -36,6 +38,7 @@ from sbert_model import registry  # noqa: E402
 from sbert_model.checkpoint import Checkpoint, load_masked_lm  # noqa: E402
 from sbert_model.device import select_device, use_cpu_threads  # noqa: E402
 from sbert_model.network import MaskedLM  # noqa: E402
+from sbert_model.precision import resolve_precision  # noqa: E402
 from sbert_model.predict import LogProbs, Predictor  # noqa: E402
 from sbert_model.scoring import kl_context, kl_divergence  # noqa: E402
 from sbert_model.tokenizer import Ids, with_specials  # noqa: E402
@@ -60,17 +63,19 @@ class Options(NamedTuple):
     device: torch.device
     memory: bool
     cpu_time: bool
+    autocast: bool
     only: str | None
 
 
 class Upstream:
     """Scores alleles as the authors' script does."""
 
-    def __init__(self, model: Checkpoint[MaskedLM], device: torch.device) -> None:
+    def __init__(self, model: Checkpoint[MaskedLM], device: torch.device, *, autocast: bool = False) -> None:
         from transformers import BertConfig as TheirConfig
         from transformers import BertForMaskedLM
 
         self.device = device
+        self.autocast = autocast
         self.network = BertForMaskedLM(TheirConfig(**config_dict(model.config, "BertForMaskedLM")))
         self.network.load_state_dict(model.network.state_dict())
         self.network.eval().to(device)
@@ -94,7 +99,7 @@ class Upstream:
 
     def log_probs(self, windows: Ids) -> LogProbs:
         """Log-probabilities (B, W, 4) over A, C, G, T."""
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.float16, enabled=self.autocast):
             tokens = torch.from_numpy(with_specials(windows)).to(self.device)
             logits = self.network(input_ids=tokens, attention_mask=torch.ones_like(tokens)).logits
             found: LogProbs = logits[:, 1:-1, 6:10].double().log_softmax(-1).cpu().numpy()
@@ -140,21 +145,25 @@ class Timing(NamedTuple):
 
 
 def measure(reference: Reference, bases: str, model: Checkpoint[MaskedLM], case: str, options: Options) -> Timing:
-    """Let both engines score the same alleles, by turns of 16 variants."""
-    upstream = Upstream(model, options.device)
-    runner = CountingRunner(model.network, options.device)
-    predictor = Predictor(model.network, options.device, runner=runner)
+    """Let both engines score the same alleles, by turns."""
+    upstream = Upstream(model, options.device, autocast=options.autocast)
+    precision = resolve_precision("auto", options.device)
+    runner = CountingRunner(model.network, options.device, precision)
+    predictor = Predictor(model.network, options.device, precision, runner=runner)
     annotator = Annotator(reference, predictor, model, strand="+")
-    sites = sites_of(case, bases, options.variants)
-    predictor.log_probs([np.full(annotator.window, 5, dtype=np.uint8)])
-    upstream.log_probs(np.full((UPSTREAM_BATCH, annotator.window), 5, dtype=np.uint8))
-    runner.passes.clear()
-    runner.places.clear()
+    size = max(annotator.batch_size, UPSTREAM_BATCH)
+    sites = sites_of(case, bases, options.variants + (3 if case == "three" else 1) * size)
     ours = theirs = 0.0
     scores: list[float] = []
     expected: list[float] = []
-    for first in range(0, len(sites), UPSTREAM_BATCH):
-        turn = sites[first : first + UPSTREAM_BATCH]
+    starts = range(0, len(sites), size)
+    for first in starts:
+        if first == starts[1]:
+            ours = theirs = 0.0
+            scores, expected = [], []
+            runner.passes.clear()
+            runner.places.clear()
+        turn = sites[first : first + size]
         plans = [plan for row in annotator.plan(turn) for plan in row]
         wanted = [plan.strands["+"].kl for plan in plans if isinstance(plan, Planned)]
         seconds, results = timed(lambda turn=turn: annotator.score_sites(turn), options.device)
@@ -220,6 +229,7 @@ def parsed() -> Options:
     parser.add_argument(
         "--cpu-time", action="store_true", help="count CPU time, where other programs run; to be used with --threads 1"
     )
+    parser.add_argument("--autocast", action="store_true", help="the upstream way in float16")
     parser.add_argument("--only", choices=("ours", "upstream"), help=argparse.SUPPRESS)
     values = vars(parser.parse_args())
     values["threads"] = use_cpu_threads(values["threads"])
@@ -246,11 +256,14 @@ def main() -> None:
                     continue
                 with Reference(fasta) as reference:
                     found = measure(reference, bases, model, case, options)
-                print(
-                    f"{model.name}, {case}: {found.alleles}; {1e3 * found.ours / found.alleles:.0f} and "
-                    f"{1e3 * found.upstream / found.alleles:.0f}; {found.upstream / found.ours:.2f}; "
+                roofline = (
                     f"{found.products / found.ours:.0%}, {found.operations / found.fastest / found.ours:.0%} of "
-                    f"{found.fastest / 1e9:.0f} GFLOP/s; scores spread over {found.spread:.0f} nats, "
+                    f"{found.fastest / 1e9:.0f} GFLOP/s; "
+                )
+                print(
+                    f"{model.name}, {case}: {found.alleles}; {1e3 * found.ours / found.alleles:.3g} and "
+                    f"{1e3 * found.upstream / found.alleles:.3g}; {found.upstream / found.ours:.2f}; "
+                    f"{roofline if options.device.type == 'cpu' else ''}scores spread over {found.spread:.0f} nats, "
                     f"differ by {found.difference:.0e} at most",
                     flush=True,
                 )

@@ -164,7 +164,7 @@ def row(model: str, mode: Mode, one: Measured) -> str:
 
 
 class Utilisation:
-    """Samples of how much of the time the GPU was busy, in per cent. Use as a context manager."""
+    """Samples of how much of the time the GPU was busy, in per cent, two a second. Use as a context manager."""
 
     def __init__(self, device: torch.device) -> None:
         self.samples: list[float] = []
@@ -205,10 +205,15 @@ def long_run(model: str, device: torch.device, made: Generated) -> str:
     with Utilisation(device) as used:
         annotate(AnnotateOptions(str(vcf), str(folder / "out.vcf"), overwrite=True), scoring)
     seconds, count = time.perf_counter() - started, len(made.sites)
-    busy = used.samples[len(used.samples) // 10 :]  # the start-up is no part of it
-    share = f"GPU busy {sum(busy) / len(busy):.0f} % of the time" if busy else "utilisation not known"
+    rate = f"annotate, {Path(model).name}: {count:,} records in {seconds:.1f} s, {count / seconds:,.0f} a second"
+    at_work = [number for number, percent in enumerate(used.samples) if percent]
+    if not at_work:
+        return f"{rate}; utilisation not known"
+    busy = used.samples[at_work[0] : at_work[-1] + 1]
+    steady = busy[len(busy) // 10 : -len(busy) // 10]  # without the recording of graphs, and the last passes
     return (
-        f"annotate, {Path(model).name}: {count:,} records in {seconds:.1f} s, {count / seconds:,.0f} a second, {share}"
+        f"{rate}; GPU first at work after {at_work[0] / 2:.1f} s, then busy {sum(busy) / len(busy):.0f} % of "
+        f"{len(busy) / 2:.1f} s, {sum(steady) / max(len(steady), 1):.0f} % but for their first and last tenth"
     )
 
 

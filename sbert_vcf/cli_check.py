@@ -26,8 +26,9 @@ def check(name: str, vcf: str | None, variants: int, quiet: bool, verbose: bool,
     """Measure how exact a model's scores are on this device.
 
     NAME is one that `models list` shows, or a model folder. Its scores of the first alleles of VCF are compared with
-    those of the same model in float64 on the CPU, which takes some seconds an allele. Without VCF the alleles are made
-    up, around splice sites of made-up genes. Exit code 1: outside the accuracy contract.
+    those of the same model in float64, on the same NVIDIA GPU or else on the CPU, where that takes some seconds an
+    allele. Without VCF the alleles are made up, around splice sites of made-up genes. Exit code 1: outside the accuracy
+    contract.
     """
     from sbert_vcf.cli import set_verbosity
 
@@ -57,7 +58,8 @@ def _table(done: "Check") -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         [
-            f"{done.model} (sha256 {done.sha256[:12]}…), {done.precision} on {done.device}, against float64 on the CPU",
+            f"{done.model} (sha256 {done.sha256[:12]}…), {done.precision} on {done.device}, against float64 on the "
+            f"{'GPU' if done.device.startswith('cuda') else 'CPU'}",
             f"{done.alleles} alleles of {done.data}{few}",
             "",
             *("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows),

@@ -40,4 +40,4 @@ def test_the_table(tmp_path: Path) -> None:
     errors = {name: float(row[5]) for name, row in by_mode.items()}
     assert errors["float32"] < errors["float16"] < errors["bfloat16"]
     assert long_run.startswith("annotate, tiny: 20 records in ")
-    assert long_run.endswith(" a second, utilisation not known")
+    assert long_run.endswith(" a second; utilisation not known")
