@@ -6,6 +6,7 @@ import torch
 
 from sbert_model.device import available_cores
 from sbert_model.network import MaskedLM, TokenClassifier
+from sbert_model.passes import DeviceRunner
 from sbert_model.precision import Precision
 from sbert_model.predict import Predictor
 from sbert_model.workers import WorkerPool
@@ -22,6 +23,7 @@ class Compute:
         self.devices = ",".join(dict.fromkeys(map(str, devices)))
         self._device = devices[0]
         self._precision = precision
+        self._runners: list[DeviceRunner] = []
         self._pool: WorkerPool | None = None
         if len(devices) > 1 or devices[0].type == "cuda":
             of_each = max((threads or available_cores()) // len(devices), 1)
@@ -29,10 +31,15 @@ class Compute:
 
     def predictor(self, network: MaskedLM | TokenClassifier) -> Predictor:
         """Put a network on the devices."""
-        runner = self._pool.runner(network) if self._pool else None
+        if self._pool is not None:
+            return Predictor(network, self._device, self._precision, runner=self._pool.runner(network))
+        runner = DeviceRunner(network, self._device, self._precision)
+        self._runners.append(runner)
         return Predictor(network, self._device, self._precision, runner=runner)
 
     def close(self) -> None:
-        """End the workers."""
+        """End the workers, or drop what waits in this process."""
+        for runner in self._runners:
+            runner.close()
         if self._pool is not None:
             self._pool.close()

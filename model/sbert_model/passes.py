@@ -3,8 +3,9 @@
 import copy
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import nullcontext
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from sbert_model.errors import DeviceError
 from sbert_model.graphs import Forward, Graphs
 from sbert_model.network import MaskedLM, TokenClassifier
 from sbert_model.precision import Precision
+from sbert_model.side_by_side import side_by_side
 from sbert_model.tokenizer import Ids, with_specials
 
 if TYPE_CHECKING:
@@ -102,6 +104,7 @@ class DeviceRunner:
         self._unrounded = copy.deepcopy(network) if in_halves else None
         self._in_float32: DeviceRunner | None = None
         self._room: int | None = None
+        self._queued: set[Future[list[_Part]]] = set()
         network.to(device=device, dtype=precision.dtype)
         network.bert.fuse()
         self.network = self._split(network) if precision is Precision.SPLIT else network
@@ -109,7 +112,9 @@ class DeviceRunner:
         self._logits: Forward = Graphs(self._run) if device.type == "cuda" else self._run
 
     def submit(self, passes: Sequence[Pass]) -> Collect:
-        """Run passes; on a GPU queue them, so that copies, kernels and the work of the CPU overlap. See Runner."""
+        """Queue passes: on a GPU so that kernels and the work of the CPU overlap, on a CPU side by side. See Runner."""
+        if self.device.type == "cpu" and (threads := torch.get_num_threads()) > 1:
+            return self._submit_to_threads(passes, threads)
         here = torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
         with torch.inference_mode(), here:
             queued = [self._queue(one, np.arange(one.places[..., 0].size)) for one in passes]
@@ -124,6 +129,27 @@ class DeviceRunner:
             return [self._finite(_joined(parts), one) for parts, one in zip(queued, passes, strict=True)]
 
         return collect
+
+    def close(self) -> None:
+        """Drop what no thread has begun."""
+        for future in self._queued:
+            future.cancel()
+
+    def _submit_to_threads(self, passes: Sequence[Pass], threads: int) -> Collect:
+        pool = side_by_side(threads)
+        futures = [pool.submit(partial(self._in_thread, one)) for one in passes]
+        self._queued.update(futures)
+
+        def collect() -> list[Logits]:
+            done = [self._finite(_joined(future.result()), one) for future, one in zip(futures, passes, strict=True)]
+            self._queued.difference_update(futures)
+            return done
+
+        return collect
+
+    def _in_thread(self, one: Pass) -> list[_Part]:
+        with torch.inference_mode():
+            return self._queue(one, np.arange(one.places[..., 0].size))
 
     def _queue(self, one: Pass, places: npt.NDArray[np.intp]) -> list[_Part]:
         """Run a pass, in halves where the device has no memory for all of it; places: numbers of its first places."""
