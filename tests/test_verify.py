@@ -89,6 +89,15 @@ def kinds(world: World) -> dict[str, tuple[str, dict[str, Any], dict[str, Any]]]
     }
 
 
+def test_split_precision_is_checked_in_float32_without_a_gpu(plain: Path, bare: ScoringOptions, tmp_path: Path) -> None:
+    text = plain.read_text()
+    assert text.count('Precision="float32"') == 1
+    out = tmp_path / "split.vcf"
+    out.write_text(text.replace('Precision="float32"', 'Precision="split"'))
+    found = verify(str(out), bare, 1000)
+    assert (found.precision, found.settings, found.differences) == ("split", [], [])
+
+
 @pytest.mark.parametrize(
     "kind", ["both", "csq", "genes", "csq+genes", "no-csq", "strand", "branchpoints", "delta", "alias"]
 )
