@@ -2,6 +2,10 @@
 
 import copy
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -89,6 +93,18 @@ def test_attention(tokens: int, heads: int, head_size: int) -> None:
     rows = (windows[:, None] * tokens + torch.arange(5, device=DEVICE) + 2).flatten()
     found = whole(kernels.attend(queries[:, rows].contiguous(), keys, values, windows, tokens, heads))
     torch.testing.assert_close(found, wanted[rows], rtol=0, atol=2e-5)
+
+
+def test_kernels_compile_for_every_gpu_and_fit_it(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment["TRITON_CACHE_DIR"] = str(tmp_path)
+    path = os.pathsep.join(filter(None, sys.path))
+    command = [sys.executable, "-m", "tests.split_compiled"]
+    done = subprocess.run(command, env={**environment, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    assert len(lines) == 4 * 7
+    assert all(int(shared) <= int(memory) for _, _, shared, memory in lines)
 
 
 def windows_and_places(tokens: int) -> tuple[Tensor, Tensor]:

@@ -247,17 +247,11 @@ def _launch_linear(
 ) -> None:
     rows, inner = x.shape[1:]
     columns = weight.shape[1]
-    tiles, memory = _LINEAR[exact], _memory(x.device)
-    grid = (triton.cdiv(rows, tiles.rows) * triton.cdiv(columns, tiles.columns),)
-    in_halves = 2 * tiles.rows + (1 if exact else 2) * tiles.columns
-    block_inner = math.gcd(inner, _INNER)
-    if _stages(in_halves * block_inner, memory) < 2:
-        block_inner = max(block_inner // 2, SMALLEST_DOT)
+    grid = (triton.cdiv(rows, _LINEAR[exact].rows) * triton.cdiv(columns, _LINEAR[exact].columns),)
     _linear[grid](
         x, weight, bias, residual, out, rows, columns, x.stride(0), weight.stride(0), rows * columns,
         inner=inner, exact_weight=exact, gelu=gelu, add=residual is not None,
-        block_rows=tiles.rows, block_columns=tiles.columns, block_inner=block_inner,
-        num_warps=tiles.warps, num_stages=_stages(in_halves * block_inner, memory),
+        **linear_options(inner, exact, _memory(x.device)),
     )  # fmt: skip
 
 
@@ -281,16 +275,12 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, windows: Tensor, token
     size = queries.shape[2]
     wanted, head_size = queries.shape[1] // len(windows), size // heads
     out = torch.empty((2, queries.shape[1], size), dtype=torch.float16, device=queries.device)
-    block_head = max(triton.next_power_of_2(head_size), SMALLEST_DOT)
-    rest = tokens % _ATTENTION.columns
     grid = (triton.cdiv(wanted, _ATTENTION.rows), heads, len(windows))
     _attend[grid](
         queries, keys, values, windows.contiguous(), out, wanted,
         queries.stride(1), queries.stride(0), keys.stride(1), keys.stride(0), out.stride(0),
         tokens=tokens, scale=math.log2(math.e) / math.sqrt(head_size), heads=heads, head_size=head_size,
-        block_head=block_head, block_queries=_ATTENTION.rows, block_keys=_ATTENTION.columns,
-        tail=rest and max(triton.next_power_of_2(rest), SMALLEST_DOT), num_warps=_ATTENTION.warps,
-        num_stages=_stages(4 * _ATTENTION.columns * block_head, _memory(queries.device)),
+        **attend_options(tokens, head_size, _memory(queries.device)),
     )  # fmt: skip
     return out
 
@@ -299,6 +289,28 @@ def take(x: Tensor, rows: Tensor) -> Tensor:
     """Some rows of halves (2, all, size): (2, rows, size)."""
     both = torch.cat([rows, rows + x.shape[1]])
     return x.flatten(0, 1).index_select(0, both).view(2, len(rows), -1)  # by whole rows, several times as fast
+
+
+def linear_options(inner: int, exact: bool, memory: int) -> dict[str, int]:
+    """How to cut a product of two matrices, with so many bytes of shared memory."""
+    rows, columns, warps = _LINEAR[exact]
+    in_halves = 2 * rows + (1 if exact else 2) * columns
+    block_inner = math.gcd(inner, _INNER)
+    if _stages(in_halves * block_inner, memory) < 2:
+        block_inner = max(block_inner // 2, SMALLEST_DOT)
+    stages = _stages(in_halves * block_inner, memory)
+    blocks = {"block_rows": rows, "block_columns": columns, "block_inner": block_inner}
+    return {**blocks, "num_warps": warps, "num_stages": stages}
+
+
+def attend_options(tokens: int, head_size: int, memory: int) -> dict[str, int]:
+    """How to cut attention, with so many bytes of shared memory."""
+    queries, keys, warps = _ATTENTION
+    block_head = max(triton.next_power_of_2(head_size), SMALLEST_DOT)
+    rest = tokens % keys
+    tail = max(triton.next_power_of_2(rest), SMALLEST_DOT) if rest else 0
+    blocks = {"block_head": block_head, "block_queries": queries, "block_keys": keys, "tail": tail}
+    return {**blocks, "num_warps": warps, "num_stages": _stages(4 * keys * block_head, memory)}
 
 
 def _stages(halves_of_stage: int, memory: int) -> int:
@@ -310,7 +322,12 @@ def _stages(halves_of_stage: int, memory: int) -> int:
 def _memory(device: torch.device) -> int:
     """Bytes of shared memory that stages of loads may have; those of an H100 in Triton's interpreter."""
     if device.type != "cuda":
-        return (227 << 10) - _RESERVED
+        return for_stages(227 << 10, 9)
     major, _ = torch.cuda.get_device_capability(device)
     has = triton.runtime.driver.active.utils.get_device_properties(device.index)["max_shared_mem"]
-    return int(has) - (4 * _RESERVED if major == 10 else _RESERVED)
+    return for_stages(int(has), major)
+
+
+def for_stages(memory: int, major: int) -> int:
+    """Bytes that stages of loads may have of a block's shared memory, on a GPU of some major compute capability."""
+    return memory - (4 * _RESERVED if major == 10 else _RESERVED)
