@@ -1,7 +1,7 @@
 """Passes side by side: how threads are shared, what is cancelled, and the bits that come out."""
 
 import threading
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -49,9 +49,17 @@ def test_how_threads_are_shared(threads: int, pieces: int, share: int) -> None:
 
 
 def test_threads_of_others_stay_as_they_are() -> None:
-    torch.set_num_threads(2)
-    SideBySide(1).submit(lambda: None).result(PATIENCE)
-    assert torch.get_num_threads() == 2
+    torch.set_num_threads(3)
+    before = torch.__config__.parallel_info()
+    pool = SideBySide(3)
+    both = threading.Barrier(2)  # so that neither gets all threads
+    for future in [pool.submit(lambda: both.wait(PATIENCE)) for _ in range(2)]:
+        future.result(PATIENCE)
+    pool._executor.shutdown()
+    assert torch.get_num_threads() == 3
+    assert torch.__config__.parallel_info() == before  # MKL's as well
+    with ThreadPoolExecutor(1) as new:
+        assert new.submit(torch.get_num_threads).result(PATIENCE) == 3
 
 
 def test_without_mkl_every_pass_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:

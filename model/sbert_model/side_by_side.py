@@ -38,7 +38,7 @@ class SideBySide:
         return future
 
     def _run(self, work: Callable[[], _Result]) -> _Result:
-        torch.set_num_threads(self._share())  # of this thread
+        torch.set_num_threads(self._share())  # of this thread, and of threads that are still to come
         return work()
 
     def _share(self) -> int:
@@ -50,6 +50,8 @@ class SideBySide:
     def _finished(self, _: "Future[_Result]") -> None:
         with self._lock:
             self._unfinished -= 1
+            if self._unfinished == 0:
+                torch.set_num_threads(self._threads)  # of those to come
 
 
 @cache

@@ -92,6 +92,7 @@ def pretrain(corpus: Corpus, config: Config, out: Path, init_from: Path | None =
     finally:
         if reporter:
             reporter.close()
+    machine.wait_for_everyone()  # Trainer looks into the folder to its end, in every process
     if machine.is_main_process:
         run.scratch.rmdir()
 
