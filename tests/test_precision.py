@@ -1,6 +1,6 @@
 """Which number formats a device has, and what auto chooses."""
 
-import importlib.util
+import importlib.metadata
 import shutil
 import sysconfig
 from pathlib import Path
@@ -22,7 +22,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A GPU, and all that split precision needs there."""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA A100")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: "there")
+    monkeypatch.setattr(precision, "_triton_version", lambda: "3.6.0")
     monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/gcc" if name == "gcc" else None)
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setattr(torch.version, "hip", None)
@@ -47,7 +47,8 @@ def test_auto_is_split_on_a_gpu() -> None:
     ("module", "name", "value", "reason"),
     [
         (torch.cuda, "get_device_capability", lambda _: (7, 5), "NVIDIA A100 is older than compute capability 8.0"),
-        (importlib.util, "find_spec", lambda _: None, "Triton is not installed"),
+        (precision, "_triton_version", lambda: None, "Triton is not installed"),
+        (precision, "_triton_version", lambda: "3.5.1", "Triton 3.5.1 is older than 3.6"),
         (torch.version, "hip", "6.2", "NVIDIA A100 is no NVIDIA GPU"),
         (shutil, "which", lambda _: None, "no C compiler, which Triton needs, is found (cc, gcc, clang or $CC)"),
         (
@@ -111,6 +112,16 @@ def test_float32_means_float32() -> None:
     resolve_precision("auto", CPU)
     assert torch.get_float32_matmul_precision() == "highest"
     assert not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_version_of_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_: str) -> str:
+        raise importlib.metadata.PackageNotFoundError
+
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: f"{name} 3.7")
+    assert precision._triton_version() == "triton 3.7"
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert precision._triton_version() is None
 
 
 def test_types() -> None:

@@ -1,6 +1,6 @@
 """Number formats of the forward pass, and what each costs the scores."""
 
-import importlib.util
+import importlib.metadata
 import os
 import shutil
 import sysconfig
@@ -38,6 +38,8 @@ COSTS: Final = {
     "branchpoint loss 0.03; float32 keeps it",
 }
 """What a precision outside the accuracy contract costs, measured on 200 alleles (docs/numerics.md)."""
+_OLDEST_TRITON = (3, 6)
+"""The kernels have been run with it."""
 _COMPILERS = ("cc", "gcc", "clang")
 
 
@@ -71,10 +73,20 @@ def why_not_split(device: torch.device) -> str | None:
         return f"{torch.cuda.get_device_name(device)} is no NVIDIA GPU"
     if torch.cuda.get_device_capability(device) < (8, 0):
         return f"{torch.cuda.get_device_name(device)} is older than compute capability 8.0"
-    if importlib.util.find_spec("triton") is None:
+    version = _triton_version()
+    if version is None:
         return "Triton is not installed"
+    if tuple(map(int, version.split(".")[:2])) < _OLDEST_TRITON:
+        return f"Triton {version} is older than {'.'.join(map(str, _OLDEST_TRITON))}"
     if not os.environ.get("CC") and not any(map(shutil.which, _COMPILERS)):
         return "no C compiler, which Triton needs, is found (cc, gcc, clang or $CC)"
     if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
         return "Python's C headers, which Triton needs, are not installed (python3-dev)"
     return None
+
+
+def _triton_version() -> str | None:
+    try:
+        return importlib.metadata.version("triton")
+    except importlib.metadata.PackageNotFoundError:
+        return None
