@@ -89,6 +89,12 @@ def test_passes_and_batches() -> None:
     assert device.default_batch_size(torch.device("cuda:0")) == 128
 
 
+def test_many_threads_get_many_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 32)
+    assert device.default_batch_size(CPU) == 64
+    assert device.default_batch_size(torch.device("cuda:0")) == 128
+
+
 def test_threads_are_set() -> None:
     before = torch.get_num_threads()
     try:

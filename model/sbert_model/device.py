@@ -68,8 +68,9 @@ def windows_per_pass(device: torch.device) -> int:
 
 
 def default_batch_size(device: torch.device) -> int:
-    """How many windows to hand to a Predictor at once, so that few passes run part-filled."""
-    return 8 * windows_per_pass(device)
+    """How many alleles to hand to a Predictor at once: few passes run part-filled, and few CPU threads wait for others."""
+    several = 8 * windows_per_pass(device)
+    return max(several, 2 * torch.get_num_threads()) if device.type == "cpu" else several
 
 
 def use_cpu_threads(threads: int | None = None) -> int:
