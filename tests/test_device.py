@@ -91,7 +91,8 @@ def test_passes_and_batches() -> None:
 
 def test_many_threads_get_many_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 32)
-    assert device.default_batch_size(CPU) == 64
+    assert device.default_batch_size(CPU) == device.default_batch_size(CPU, 4) == 64
+    assert device.default_batch_size(CPU, 20) == 160
     assert device.default_batch_size(torch.device("cuda:0")) == 128
 
 

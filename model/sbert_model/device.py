@@ -67,9 +67,9 @@ def windows_per_pass(device: torch.device) -> int:
     return 1 if device.type == "cpu" else 16
 
 
-def default_batch_size(device: torch.device) -> int:
-    """How many alleles to hand to a Predictor at once: few passes run part-filled, and few CPU threads wait for others."""
-    several = 8 * windows_per_pass(device)
+def default_batch_size(device: torch.device, processes: int = 1) -> int:
+    """How many alleles to gather, so that few passes run part-filled, and few processes and CPU threads wait."""
+    several = 8 * windows_per_pass(device) * processes
     return max(several, 2 * torch.get_num_threads()) if device.type == "cpu" else several
 
 

@@ -65,8 +65,8 @@ class Predictor:
 
     @property
     def default_batch_size(self) -> int:
-        """How many alleles to gather, so that few passes run part-filled and every device has some."""
-        return default_batch_size(self.device) * self._runner.width
+        """How many alleles to gather for all devices."""
+        return default_batch_size(self.device, self._runner.width)
 
     def fit(self) -> None:
         """Halve the windows of a pass, where it has several, until the longest fit the device's memory.
