@@ -14,7 +14,7 @@ import torch
 
 _Result = TypeVar("_Result")
 _MOST = 16
-"""Passes at a time: each takes some 50 MB. With more threads, several share a pass."""
+"""Passes at a time: each takes some 60 MB. With more threads, several share a pass."""
 _SAME_BITS = bool(torch.backends.mkl.is_available())  # type: ignore[no-untyped-call]
 """Whether a pass may have any number of threads."""
 
