@@ -33,7 +33,7 @@ class Graphs:
     def __call__(self, ids: Tensor, places: Tensor) -> Tensor:
         """Logits of ids (B, T) at places (groups, n, 2)."""
         key = (*ids.shape, *places.shape)
-        if all(tokens != ids.shape[1] for _, tokens, *_ in self._graphs):
+        if self._graphs and all(tokens != ids.shape[1] for _, tokens, *_ in self._graphs):
             # Networks hold what they look up for windows of one length. A pool ends with its last graph.
             torch.cuda.synchronize(ids.device)
             self._graphs.clear()
