@@ -21,6 +21,7 @@ _OPTIONAL: dict[str, tuple[str, Callable[[GeneScore], float | None]]] = {
 def as_table(scored: Iterable[Scored], optional: Collection[str]) -> str:
     """Return tab-separated lines with a header: one per variant and gene, one for a variant without a score.
 
+    Names of genes are percent-encoded, as they are in a VCF: a GFF3 may name one with a tab.
     optional: the INFO fields of fields.OPTIONAL_IDS that get a column.
     """
     chosen = [column for field, column in _OPTIONAL.items() if field in optional]
@@ -32,7 +33,8 @@ def as_table(scored: Iterable[Scored], optional: Collection[str]) -> str:
             rows.append([*head, *["."] * (len(columns) - 2)])
         for score in result.scores:
             place = score.placement
-            row = [*head, place.symbol, place.gene, place.strand, place.source, fields.text(score.kl)]
+            names = fields.text(place.symbol), fields.text(place.gene)
+            row = [*head, *names, place.strand, place.source, fields.text(score.kl)]
             rows.append([cell or "." for cell in (*row, *(fields.text(value(score)) for _, value in chosen))])
     return "".join("\t".join(row) + "\n" for row in rows)
 

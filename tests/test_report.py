@@ -39,6 +39,12 @@ def test_table_has_a_line_per_variant_and_gene() -> None:
     ]
 
 
+def test_a_tab_in_a_name_is_no_column() -> None:
+    named = GeneScore(Placement("+", "GTF", "", "A\tB", "G,1"), -1.0, None)
+    (_, row) = cells(as_table([(SNV, AlleleResult("G", 1, Status.OK, (named,)))], ()))
+    assert row == ["chr7:100:A:G", "OK", "A%09B", "G%2C1", "+", "GTF", "-1"]
+
+
 def test_table_with_delta() -> None:
     rows = cells(as_table(SCORED, {fields.DELTA_ID}))
     assert [row[-1] for row in rows] == ["delta", "0.125", ".", "."]
