@@ -12,6 +12,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from sbert_model import split_kernels as kernels
+from sbert_model import split_tiles as tiles
 
 GPUS = {80: 163 << 10, 89: 99 << 10, 90: 227 << 10, 100: 227 << 10}
 """Compute capability: bytes of shared memory."""
@@ -33,12 +34,12 @@ def compiled(kernel: Any, capability: int, types: dict[str, str], constants: dic
 
 def all_kernels(capability: int, memory: int) -> Iterator[tuple[str, int]]:
     """Every kernel in the shapes of the published configuration."""
-    for_stages = kernels.for_stages(memory, capability // 10)
+    for_stages = tiles.for_stages(memory, capability // 10)
     constants: dict[str, Any]
     numbers = dict.fromkeys(("rows", "columns", "x_low", "weight_low", "out_low"), "i32")
     halves = dict.fromkeys(("x", "weight", "residual"), "*fp16")
     for exact in (False, True):
-        constants = {"inner": 512, "exact_weight": exact, **kernels.linear_options(512, exact, for_stages)}
+        constants = {"inner": 512, "exact_weight": exact, **tiles.linear_options(512, exact, for_stages)}
         types = {**numbers, **halves, "bias": "*fp32", "out": "*fp32"}
         shared = compiled(kernels._linear, capability, types, {**constants, "gelu": False, "add": True})
         yield f"linear, add, exact {exact}", shared
@@ -47,7 +48,7 @@ def all_kernels(capability: int, memory: int) -> Iterator[tuple[str, int]]:
         rest = {"gelu": True, "add": False, "residual": None}
         yield f"linear, GELU, exact {exact}", compiled(kernels._linear, capability, types, {**constants, **rest})
     types = {**dict.fromkeys(("x", "weight", "bias"), "*fp32"), "out": "*fp16", "rows": "i32", "out_low": "i32"}
-    constants = {"size": 512, "eps": 1e-12, "block_rows": 4, "block_size": 512, "num_warps": 4, "num_stages": 3}
+    constants = {"size": 512, "eps": 1e-12, "num_stages": 3, **tiles.norm_options(512)}
     yield "norm", compiled(kernels._norm, capability, types, constants)
     for head_size in (32, 64):
         constants = {"tokens": TOKENS, "scale": 1 / math.sqrt(head_size), "heads": 16, "head_size": head_size}
@@ -56,7 +57,7 @@ def all_kernels(capability: int, memory: int) -> Iterator[tuple[str, int]]:
             **dict.fromkeys(("wanted", "q_row", "q_low", "kv_row", "kv_low", "out_low"), "i32"),
             "windows": "*i64",
         }
-        options = kernels.attend_options(TOKENS, head_size, for_stages)
+        options = tiles.attend_options(TOKENS, head_size, for_stages)
         yield f"attend, {head_size}", compiled(kernels._attend, capability, types, {**constants, **options})
 
 

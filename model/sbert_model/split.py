@@ -16,14 +16,15 @@ from sbert_model.config import BertConfig
 from sbert_model.encoder import BLOCK, Layer
 from sbert_model.errors import DeviceError
 from sbert_model.network import MaskedLM, TokenClassifier
+from sbert_model.split_tiles import SMALLEST_DOT
 from sbert_model.tokenizer import CLS, MASK, SEP, VOCAB
 
 
 def unsuitable(config: BertConfig) -> str | None:
     """Why tensor cores do not multiply the matrices of a network; None where they do."""
     sizes = config.hidden_size, config.intermediate_size
-    if any(size % kernels.SMALLEST_DOT for size in sizes):
-        return f"sizes {sizes[0]} and {sizes[1]} of the model's layers are no multiples of {kernels.SMALLEST_DOT}"
+    if any(size % SMALLEST_DOT for size in sizes):
+        return f"sizes {sizes[0]} and {sizes[1]} of the model's layers are no multiples of {SMALLEST_DOT}"
     return None
 
 

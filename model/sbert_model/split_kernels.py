@@ -8,35 +8,13 @@ there are.
 """
 
 import math
-from functools import cache
-from typing import NamedTuple
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-SMALLEST_DOT = 16
-"""Below that tensor cores do not multiply."""
-
-
-class _Tiles(NamedTuple):
-    """How a kernel cuts its work: rows and columns of a tile, and warps that share it."""
-
-    rows: int
-    columns: int
-    warps: int
-
-
-# The fastest of those tried on an H100.
-_LINEAR = {False: _Tiles(128, 128, 8), True: _Tiles(64, 128, 4)}
-"""By whether float16 holds the weights."""
-_ATTENTION = _Tiles(64, 64, 4)
-_INNER = 64
-_STAGES = 3
-_NORM_ROWS = 4
-_RESERVED = 16 << 10
-"""Bytes of a block's shared memory that are not for stages of loads; compute capability 10 takes four times as much."""
+from sbert_model import split_tiles as tiles
 
 
 @triton.jit
@@ -247,11 +225,12 @@ def _launch_linear(
 ) -> None:
     rows, inner = x.shape[1:]
     columns = weight.shape[1]
-    grid = (triton.cdiv(rows, _LINEAR[exact].rows) * triton.cdiv(columns, _LINEAR[exact].columns),)
+    options = tiles.linear_options(inner, exact, tiles.memory_for_stages(x.device))
+    grid = (triton.cdiv(rows, options["block_rows"]) * triton.cdiv(columns, options["block_columns"]),)
     _linear[grid](
         x, weight, bias, residual, out, rows, columns, x.stride(0), weight.stride(0), rows * columns,
         inner=inner, exact_weight=exact, gelu=gelu, add=residual is not None,
-        **linear_options(inner, exact, _memory(x.device)),
+        **options,
     )  # fmt: skip
 
 
@@ -259,10 +238,9 @@ def norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """LayerNorm of x (rows, size) float32: (2, rows, size)."""
     rows, size = x.shape
     out = torch.empty((2, rows, size), dtype=torch.float16, device=x.device)
-    _norm[(triton.cdiv(rows, _NORM_ROWS),)](
-        x, weight, bias, out, rows, rows * size, size=size, eps=eps,
-        block_rows=_NORM_ROWS, block_size=triton.next_power_of_2(size), num_warps=4,
-    )  # fmt: skip
+    options = tiles.norm_options(size)
+    grid = (triton.cdiv(rows, options["block_rows"]),)
+    _norm[grid](x, weight, bias, out, rows, rows * size, size=size, eps=eps, **options)
     return out
 
 
@@ -275,12 +253,13 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, windows: Tensor, token
     size = queries.shape[2]
     wanted, head_size = queries.shape[1] // len(windows), size // heads
     out = torch.empty((2, queries.shape[1], size), dtype=torch.float16, device=queries.device)
-    grid = (triton.cdiv(wanted, _ATTENTION.rows), heads, len(windows))
+    options = tiles.attend_options(tokens, head_size, tiles.memory_for_stages(queries.device))
+    grid = (triton.cdiv(wanted, options["block_queries"]), heads, len(windows))
     _attend[grid](
         queries, keys, values, windows.contiguous(), out, wanted,
         queries.stride(1), queries.stride(0), keys.stride(1), keys.stride(0), out.stride(0),
         tokens=tokens, scale=math.log2(math.e) / math.sqrt(head_size), heads=heads, head_size=head_size,
-        **attend_options(tokens, head_size, _memory(queries.device)),
+        **options,
     )  # fmt: skip
     return out
 
@@ -289,45 +268,3 @@ def take(x: Tensor, rows: Tensor) -> Tensor:
     """Some rows of halves (2, all, size): (2, rows, size)."""
     both = torch.cat([rows, rows + x.shape[1]])
     return x.flatten(0, 1).index_select(0, both).view(2, len(rows), -1)  # by whole rows, several times as fast
-
-
-def linear_options(inner: int, exact: bool, memory: int) -> dict[str, int]:
-    """How to cut a product of two matrices, with so many bytes of shared memory."""
-    rows, columns, warps = _LINEAR[exact]
-    in_halves = 2 * rows + (1 if exact else 2) * columns
-    block_inner = math.gcd(inner, _INNER)
-    if _stages(in_halves * block_inner, memory) < 2:
-        block_inner = max(block_inner // 2, SMALLEST_DOT)
-    stages = _stages(in_halves * block_inner, memory)
-    blocks = {"block_rows": rows, "block_columns": columns, "block_inner": block_inner}
-    return {**blocks, "num_warps": warps, "num_stages": stages}
-
-
-def attend_options(tokens: int, head_size: int, memory: int) -> dict[str, int]:
-    """How to cut attention, with so many bytes of shared memory."""
-    queries, keys, warps = _ATTENTION
-    block_head = max(triton.next_power_of_2(head_size), SMALLEST_DOT)
-    rest = tokens % keys
-    tail = max(triton.next_power_of_2(rest), SMALLEST_DOT) if rest else 0
-    blocks = {"block_head": block_head, "block_queries": queries, "block_keys": keys, "tail": tail}
-    return {**blocks, "num_warps": warps, "num_stages": _stages(4 * keys * block_head, memory)}
-
-
-def _stages(halves_of_stage: int, memory: int) -> int:
-    """How many stages of so many float16 fit a block's shared memory."""
-    return min(max(memory // (2 * halves_of_stage), 1), _STAGES)
-
-
-@cache
-def _memory(device: torch.device) -> int:
-    """Bytes of shared memory that stages of loads may have; those of an H100 in Triton's interpreter."""
-    if device.type != "cuda":
-        return for_stages(227 << 10, 9)
-    major, _ = torch.cuda.get_device_capability(device)
-    has = triton.runtime.driver.active.utils.get_device_properties(device.index)["max_shared_mem"]
-    return for_stages(int(has), major)
-
-
-def for_stages(memory: int, major: int) -> int:
-    """Bytes that stages of loads may have of a block's shared memory, on a GPU of some major compute capability."""
-    return memory - (4 * _RESERVED if major == 10 else _RESERVED)
